@@ -1,0 +1,58 @@
+// Admin: blocking questions to a cluster, each with a deadline. For check, start positions, identity
+// and the supervisor; never on a lane's thread. Not thread-safe.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "kafka/consumer.h"
+
+namespace sluice::kafka {
+
+struct TopicInfo {
+  std::string name;
+  std::string id;  // base64 of the topic id; empty where the broker has none
+  int partitions = 0;
+  bool may_read = true;   // authorized operations, if the broker tells; true if it does not
+  bool internal = false;
+};
+
+struct Watermarks {
+  std::int64_t low = 0;
+  std::int64_t end = 0;  // last stable offset under read_committed, else the high watermark
+};
+
+struct GroupInfo {
+  std::string state;  // "Empty", "Stable", "Dead" ...
+  int members = 0;
+  bool may_read = true;
+};
+
+class Admin {
+ public:
+  // properties as in the task document. Does not connect yet.
+  static Result<std::unique_ptr<Admin>> create(const std::map<std::string, std::string>& properties,
+                                               std::string client_id);
+  virtual ~Admin() = default;
+
+  virtual Result<std::string> cluster_id(std::chrono::milliseconds timeout) = 0;
+  // Topics that exist among names and ^regexes (POSIX extended, as librdkafka matches them).
+  // A plain name that does not exist: code UNKNOWN_TOPIC_OR_PART with the nearest names.
+  virtual Result<std::vector<TopicInfo>> topics(const std::vector<std::string>& names,
+                                                std::chrono::milliseconds timeout) = 0;
+  virtual Result<std::map<TopicPartition, Watermarks>> watermarks(
+      const std::vector<TopicPartition>& partitions, std::chrono::milliseconds timeout) = 0;
+  // First offset whose timestamp is at or after; the end if there is none.
+  virtual Result<std::map<TopicPartition, std::int64_t>> offsets_at(
+      const std::vector<TopicPartition>& partitions, std::int64_t timestamp_ms,
+      std::chrono::milliseconds timeout) = 0;
+  virtual Result<GroupInfo> group(const std::string& group, std::chrono::milliseconds timeout) = 0;
+};
+
+}  // namespace sluice::kafka

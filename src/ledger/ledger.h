@@ -1,0 +1,176 @@
+// The ledger's tables in the target database, and every statement that touches them. One lock order
+// everywhere: the task row, ledger rows by topic and partition, advisory lock, target.
+//
+//   sluice.version      the layout's number; newer than known: refused
+//   sluice.task         one row a task: identity, topics, epoch, halt
+//   sluice.ledger       one row a partition: next_offset, epoch, counters
+//   sluice.dead_letter  messages that could not be applied
+//   sluice.gap          offsets that were never applied, and why
+//   sluice.progress     a view for people
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/async.h"
+#include "base/buffer.h"
+#include "base/result.h"
+#include "ledger/protocol.h"
+#include "postgres/connection.h"
+
+namespace sluice::ledger {
+
+// Which ledger and which task: quoted once, used in every statement. `now` in rows is the server's.
+struct Handle {
+  std::string schema = "sluice";
+  std::string task;
+  std::string uid;  // 32 hex digits
+};
+
+// What makes a task this task. Stored when it is created, compared ever after.
+struct Identity {
+  std::string cluster_id;
+  std::string host;      // of the target, as the document writes it
+  std::string port;
+  std::string database;
+  std::map<std::string, std::uint32_t> tables;  // qualified target table -> oid
+  std::string document_hash;
+};
+
+struct TopicState {
+  std::string id;      // topic id; empty if the broker has none
+  int partitions = 0;
+};
+
+struct HaltNote {
+  std::string reason;   // a class or verdict, for example "data 23502"
+  std::string message;  // for people
+  Key key;
+  std::int64_t offset = -1;
+};
+
+struct TaskRow {
+  std::string uid;
+  Identity identity;
+  std::map<std::string, TopicState> topics;
+  std::int64_t epoch = 0;
+  std::optional<HaltNote> halt;
+};
+
+// Creates schema and tables if they are missing (one transaction under an advisory lock) and
+// checks their version and that this role may use them. Errors: newer layout, no CREATE right (with the GRANT), a
+// schema of that name that is not ours.
+Async<Result<bool>> prepare(postgres::Connection& connection, std::string schema);
+
+Async<Result<std::optional<TaskRow>>> read_task(postgres::Connection& connection, Handle handle);
+// All positions of the task, by partition; no lock.
+struct LedgerRow {
+  Key key;
+  std::int64_t next_offset = 0;
+  std::int64_t epoch = 0;
+  std::int64_t last_offset = -1;        // -1: none applied yet
+  std::int64_t applied = 0, discarded = 0, dead = 0;
+};
+Async<Result<std::vector<LedgerRow>>> read_ledger(postgres::Connection& connection, Handle handle);
+
+// One transaction: the task row and the ledger rows of all partitions. epoch 1, a fresh uid.
+// Error code "task_exists" if another process was first: read_task again.
+Async<Result<TaskRow>> create_task(postgres::Connection& connection, Handle handle,
+                                   Identity identity, std::map<std::string, TopicState> topics,
+                                   std::map<Key, std::int64_t> start);
+
+// Raises the epoch: UPDATE task; SELECT ledger rows FOR UPDATE in order; UPDATE them. When it returns,
+// no batch of an older epoch can commit. Returns the new epoch. What else happens in that transaction:
+struct EpochChange {
+  std::optional<Identity> identity;            // edit: another document, adopt
+  bool new_uid = false;                        // adopt: the clone must not share the group
+  bool clear_halt = false;
+  std::optional<HaltNote> halt;                // policy retain
+  std::optional<std::map<std::string, TopicState>> topics;   // reset, a topic created again
+  std::optional<std::map<Key, std::int64_t>> reset_to;       // reset: all rows replaced by these
+  std::map<Key, std::int64_t> move_to;                       // single positions (gap with continue)
+};
+Async<Result<TaskRow>> raise_epoch(postgres::Connection& connection, Handle handle,
+                                   EpochChange change);
+
+// A partition or topic that appeared later: rows at `start`, the count in sluice.task raised, under
+// the task row's lock. Rows that exist are left alone.
+Async<Result<bool>> add_partitions(postgres::Connection& connection, Handle handle,
+                                   std::int64_t epoch, std::map<std::string, TopicState> topics,
+                                   std::map<Key, std::int64_t> start);
+
+struct Gap {
+  Key key;
+  std::int64_t from = 0;
+  std::int64_t to = 0;
+  std::string reason;  // "retention", "topic_created_again", "started_later"
+};
+Async<Result<bool>> record_gap(postgres::Connection& connection, Handle handle, std::int64_t epoch,
+                               Gap gap, bool move_position);
+
+// ---- parts of the one transaction (sink/transaction.cc puts them together) ----
+
+// "SELECT epoch ... FOR SHARE; SELECT topic, partition, next_offset, epoch ... FOR UPDATE": two
+// statements for a simple query; the rows come in lock order.
+std::string lock_sql(const Handle& handle, const std::vector<Range>& ranges);
+// Reads the two Rows that lock_sql's statements returned.
+struct Locked {
+  bool task_exists = false;
+  std::int64_t task_epoch = 0;
+  std::vector<Found> rows;  // one for each range, exists = false where there is none
+};
+Locked read_locked(const postgres::Rows& task, const postgres::Rows& ledger,
+                   const std::vector<Range>& ranges);
+
+struct Move {
+  Key key;
+  std::int64_t from = 0;
+  std::int64_t to = 0;
+  std::int64_t last_offset = -1;        // of the last record in the range; -1: no record (end only)
+  std::int64_t last_timestamp_ms = -1;
+  std::int64_t applied = 0, discarded = 0, dead = 0;  // to be added
+  bool complete = false;                // `to` was the end of the partition: sets complete_at
+};
+// One UPDATE that raises an error (22012) unless it hits every row at its expected position and epoch.
+std::string move_sql(const Handle& handle, std::int64_t epoch, const std::vector<Move>& moves);
+
+// The SQL to COPY dead letters in binary, and the order of its columns is DeadLetter's.
+std::string dead_letter_copy_sql(const Handle& handle);
+struct DeadLetter {
+  Key key;
+  std::int64_t offset = 0;
+  std::int64_t timestamp_ms = -1;
+  std::optional<std::string_view> message_key;
+  std::optional<std::string_view> value;
+  struct Header {
+    std::string_view name;
+    std::optional<std::string_view> value;
+  };
+  std::vector<Header> headers;  // kept as two arrays: text[] names, bytea[] values
+  std::string reason_class;     // "message", "data"
+  std::string code;             // problem name or SQLSTATE
+  std::string message;          // full text
+  std::string column;
+};
+// One row of that COPY: appends to `out` in PostgreSQL's binary form (without header and trailer).
+void append_dead_letter(const Handle& handle, const DeadLetter& letter, Buffer& out);
+
+// After 55P03 on a ledger row: ends the backend that holds it if it is a Sluice session of this task
+// that waits for its client (frozen process); one that works is waited for. Runs on a connection of
+// its own. Returns whether one was ended. 42501: the error carries the GRANT that would help.
+Async<Result<bool>> end_stopped_holder(postgres::Connection& connection, Handle handle,
+                                       std::vector<Key> keys);
+
+// "sluice <16 hex of uid> <instance>": how a session of a task is known to others.
+std::string application_name(const Handle& handle, std::string_view instance);
+// "sluice-<task>-<6 hex of uid>"
+std::string group_name(const Handle& handle);
+
+// The DDL of the current layout, for the docs and for a DBA who creates it by hand.
+std::string layout_sql(const std::string& schema);
+
+}  // namespace sluice::ledger

@@ -1,0 +1,110 @@
+// Task: the task document as a value type. One document describes a task everywhere (design: the YAML
+// file of `sluice run`, the JSON body of the API, the row in the control database); one schema, in
+// task/schema.h, validates it. Immutable once parsed; no I/O here.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/result.h"
+
+namespace sluice::task {
+
+struct StartEarliest {};
+struct StartLatest {};
+struct StartTimestamp {
+  std::int64_t timestamp_ms = 0;  // since the epoch
+};
+struct StartOffsets {
+  // By topic and partition; a document with one topic may leave the topic out ("" here).
+  std::map<std::string, std::map<std::int32_t, std::int64_t>> offsets;
+};
+using Start = std::variant<StartEarliest, StartLatest, StartTimestamp, StartOffsets>;
+
+enum class OnGap : std::uint8_t { kStop, kContinue };
+enum class Write : std::uint8_t { kInsert, kUpsert };
+enum class OnFailure : std::uint8_t { kRetain, kDiscard, kDeliver };
+enum class Nul : std::uint8_t { kFail, kStrip, kReplace };
+enum class ExtraFields : std::uint8_t { kIgnore, kFail, kColumn };
+enum class OnTombstone : std::uint8_t { kFail, kDelete, kIgnore };
+enum class OnAbsent : std::uint8_t { kDefault, kNull, kKeep, kFail };
+enum class OnNull : std::uint8_t { kNull, kDefault, kFail };
+enum class Unit : std::uint8_t { kNone, kSeconds, kMillis, kMicros, kNanos };
+enum class Encoding : std::uint8_t { kNone, kBase64, kHex };
+enum class Meta : std::uint8_t { kTopic, kPartition, kOffset, kTimestamp, kKey, kHeaders, kIngestedAt };
+
+struct Source {
+  std::map<std::string, std::string> kafka;  // librdkafka properties, placeholders expanded
+  std::vector<std::string> topics;           // names, or ^regex
+  Start start;
+  std::optional<std::string> group;
+  OnGap on_gap = OnGap::kStop;
+};
+
+struct Target {
+  std::string postgres;  // libpq URI or conninfo, placeholders expanded: holds secrets
+  std::string table;     // as written: schema.table, quoted names allowed
+  std::string ledger_schema = "sluice";
+};
+
+struct Column {
+  // Exactly one of field and meta.
+  std::optional<std::string> field;  // top-level name, or a JSONPath beginning with $
+  std::optional<Meta> meta;
+  std::string column;
+  OnAbsent on_absent = OnAbsent::kDefault;
+  OnNull on_null = OnNull::kNull;
+  // A JSON value, as its text, that stands in where on_absent or on_null say default.
+  std::optional<std::string> default_json;
+  Unit unit = Unit::kNone;
+  Encoding encoding = Encoding::kNone;
+};
+
+struct Sync {
+  Write write = Write::kInsert;
+  std::vector<std::string> primary_key;
+  std::string time_zone = "UTC";
+  Nul nul = Nul::kFail;
+  ExtraFields extra_fields = ExtraFields::kIgnore;
+  std::string extra_fields_column;
+  OnTombstone on_tombstone = OnTombstone::kFail;
+  std::optional<std::vector<Column>> columns;  // none: by name against the real table
+};
+
+struct Breaker {
+  double share = 0.5;
+  std::int64_t window = 1000;
+};
+
+struct Tuning {
+  std::optional<int> lanes;  // none: one, a second one while there is a backlog
+  std::int64_t batch_rows = 20'000;
+  std::int64_t batch_bytes = 16 << 20;
+  std::chrono::milliseconds linger{500};  // an upper bound; an idle lane never waits
+  std::int64_t memory_mb = 32;            // fetched and not yet applied, by all lanes
+  enum class CopyFormat : std::uint8_t { kAuto, kText, kBinary } copy_format = CopyFormat::kAuto;
+};
+
+struct Task {
+  std::string name;
+  std::string description;
+  Source source;
+  Target target;
+  Sync sync;
+  OnFailure on_failure = OnFailure::kRetain;
+  Breaker breaker;
+  std::optional<std::chrono::milliseconds> retry_for;  // none: for ever
+  Tuning tuning;
+};
+
+// SHA-256 in hex over the canonical JSON of what decides which rows are written: all but
+// description, tuning, retry_for and the values of secrets.
+std::string hash_of(const Task& task);
+
+}  // namespace sluice::task
