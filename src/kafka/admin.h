@@ -1,5 +1,5 @@
-// Admin: blocking questions to a cluster, each with a deadline. For check, start positions, identity
-// and the supervisor; never on a lane's thread. Not thread-safe.
+// Admin: blocking questions to a cluster, each with a deadline. For check, start positions,
+// identity and the supervisor; never on a lane's thread. Not thread-safe.
 #pragma once
 
 #include <chrono>
@@ -19,7 +19,7 @@ struct TopicInfo {
   std::string name;
   std::string id;  // base64 of the topic id; empty where the broker has none
   int partitions = 0;
-  bool may_read = true;   // authorized operations, if the broker tells; true if it does not
+  bool may_read = true;  // authorized operations, if the broker tells; true if it does not
   bool internal = false;
 };
 

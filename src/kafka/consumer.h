@@ -5,8 +5,8 @@
 // period: drain_wake() first, then poll until empty).
 //
 // Back-pressure: every assigned partition has a queue of its own; the control queue (rebalances,
-// errors) is served by poll_control() however full the lane is, a partition's queue only when the lane
-// calls poll(). What librdkafka fetches ahead is bounded by queue_bytes over all partitions.
+// errors) is served by poll_control() however full the lane is, a partition's queue only when the
+// lane calls poll(). What librdkafka fetches ahead is bounded by queue_bytes over all partitions.
 #pragma once
 
 #include <chrono>
@@ -29,8 +29,8 @@ struct TopicPartition {
   auto operator<=>(const TopicPartition&) const = default;
 };
 
-// A record held by the lane. Owns librdkafka's message; its views are valid while it lives. Moving is
-// cheap and allocates nothing. Must not outlive its Consumer.
+// A record held by the lane. Owns librdkafka's message; its views are valid while it lives. Moving
+// is cheap and allocates nothing. Must not outlive its Consumer.
 class Record {
  public:
   Record() = default;
@@ -66,14 +66,14 @@ struct ConsumerConfig {
   int partitions = 1;                   // how many partitions to share them among, as far as known
 };
 
-// What the control queue brought. Rebalances are requests: assign() or unassign() answers them, later
-// if need be; meanwhile poll_control() goes on being called.
+// What the control queue brought. Rebalances are requests: assign() or unassign() answers them,
+// later if need be; meanwhile poll_control() goes on being called.
 struct ControlEvent {
   enum class Kind : std::uint8_t {
-    kAssign,      // partitions wanted by the group for this member
-    kRevoke,      // partitions to give up; answer with unassign()
-    kLost,        // as kRevoke, but they are already somebody else's
-    kError,       // an error of the client: code, whether fatal
+    kAssign,  // partitions wanted by the group for this member
+    kRevoke,  // partitions to give up; answer with unassign()
+    kLost,    // as kRevoke, but they are already somebody else's
+    kError,   // an error of the client: code, whether fatal
   };
   Kind kind = Kind::kError;
   std::vector<TopicPartition> partitions;
@@ -104,10 +104,13 @@ class Consumer {
   virtual int wake_fd() const = 0;
   virtual void drain_wake() = 0;
 
-  // Serves callbacks and rebalances; must be called at least every second.
+  // Serves callbacks and rebalances; must be called at least every second, and after a wake-up
+  // until it brings nothing more. Keeps the membership (max.poll.interval.ms) however long no
+  // partition is polled.
   virtual std::optional<ControlEvent> poll_control() = 0;
 
-  // Starts fetching the partitions at these offsets (answers kAssign; an empty list is an answer too).
+  // Starts fetching the partitions at these offsets (answers kAssign; an empty list is an answer
+  // too).
   virtual Result<bool> assign(const std::map<TopicPartition, std::int64_t>& positions) = 0;
   virtual Result<bool> unassign(const std::vector<TopicPartition>& partitions) = 0;
   // Moves an assigned partition; what was fetched before is dropped.
@@ -119,6 +122,12 @@ class Consumer {
   virtual int poll(const TopicPartition& partition, Record* records, int limit,
                    std::optional<PartitionEvent>& event) = 0;
 
+  // The id (base64) of the topic under which records are fetched now; empty if it is not known.
+  // When it changes, poll() gives kOffsetInvalid with code INCONSISTENT_TOPIC_ID before the first
+  // record of the new topic, and nothing more of that partition until seek() or unassign(). What
+  // was behind the topic's name before assign() is for the caller to compare.
+  virtual std::string topic_id(const std::string& topic) const = 0;
+
   // Tells the group, asynchronously, as a courtesy to lag tools.
   virtual void commit_group_offsets(const std::map<TopicPartition, std::int64_t>& next_offsets) = 0;
 
@@ -128,8 +137,8 @@ class Consumer {
 };
 
 // Refuses properties that Sluice sets itself or that would break its promise (group.id,
-// enable.auto.commit, auto.offset.reset, plugin.library.paths, sasl.kerberos.kinit.cmd ...), and names
-// or values that librdkafka does not know. code: the property's name.
+// enable.auto.commit, auto.offset.reset, plugin.library.paths, sasl.kerberos.kinit.cmd ...), and
+// names or values that librdkafka does not know. code: the property's name.
 Result<bool> check_properties(const std::map<std::string, std::string>& properties);
 
 std::string library_version();

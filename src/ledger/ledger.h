@@ -7,6 +7,20 @@
 //   sluice.dead_letter  messages that could not be applied
 //   sluice.gap          offsets that were never applied, and why
 //   sluice.progress     a view for people
+//
+// Before the task row comes its gate, an advisory lock: lock_sql takes it shared, whoever changes
+// the task row takes it alone. PostgreSQL lets a new FOR SHARE pass an UPDATE that waits, so that
+// lanes whose transactions overlap would hold up a pause for ever; advisory locks queue in order.
+//
+// The coroutines need a connection that is not inside a transaction, and leave it so: those that
+// change something run one READ COMMITTED transaction with lock_timeout 5 s. An error of the
+// connection during their COMMIT leaves the change in doubt: read_task tells. Errors of the ledger
+// itself have domain kLedger and one of the codes below; all others are the server's.
+//   task_exists, task_missing        create_task; all others
+//   fenced                           the task has another epoch or uid than the caller knows
+//   ledger_lost, position_moved      a row is missing, or not where the caller saw it
+//   topic_created_again              the topic's id is not the one stored
+//   ledger_newer, ledger_foreign, ledger_no_right      prepare, inspect
 #pragma once
 
 #include <chrono>
@@ -34,7 +48,7 @@ struct Handle {
 // What makes a task this task. Stored when it is created, compared ever after.
 struct Identity {
   std::string cluster_id;
-  std::string host;      // of the target, as the document writes it
+  std::string host;  // of the target, as the document writes it
   std::string port;
   std::string database;
   std::map<std::string, std::uint32_t> tables;  // qualified target table -> oid
@@ -42,7 +56,7 @@ struct Identity {
 };
 
 struct TopicState {
-  std::string id;      // topic id; empty if the broker has none
+  std::string id;  // topic id; empty if the broker has none
   int partitions = 0;
 };
 
@@ -62,9 +76,14 @@ struct TaskRow {
 };
 
 // Creates schema and tables if they are missing (one transaction under an advisory lock) and
-// checks their version and that this role may use them. Errors: newer layout, no CREATE right (with the GRANT), a
-// schema of that name that is not ours.
+// checks their version and that this role may use them. Errors: newer layout, no CREATE right (with
+// the GRANT), a schema of that name that is not ours.
+// Any number of processes may do this at once.
 Async<Result<bool>> prepare(postgres::Connection& connection, std::string schema);
+
+// The same checks without changing anything: true if the ledger is there and usable, false if
+// prepare() would create it and may.
+Async<Result<bool>> inspect(postgres::Connection& connection, std::string schema);
 
 Async<Result<std::optional<TaskRow>>> read_task(postgres::Connection& connection, Handle handle);
 // All positions of the task, by partition; no lock.
@@ -72,33 +91,42 @@ struct LedgerRow {
   Key key;
   std::int64_t next_offset = 0;
   std::int64_t epoch = 0;
-  std::int64_t last_offset = -1;        // -1: none applied yet
+  std::int64_t last_offset = -1;  // -1: none applied yet
   std::int64_t applied = 0, discarded = 0, dead = 0;
 };
 Async<Result<std::vector<LedgerRow>>> read_ledger(postgres::Connection& connection, Handle handle);
 
-// One transaction: the task row and the ledger rows of all partitions. epoch 1, a fresh uid.
+// One transaction: the task row and the ledger rows of all partitions. epoch 1, a fresh uid
+// (handle.uid is not looked at). `start` must name every partition of `topics`.
 // Error code "task_exists" if another process was first: read_task again.
 Async<Result<TaskRow>> create_task(postgres::Connection& connection, Handle handle,
                                    Identity identity, std::map<std::string, TopicState> topics,
                                    std::map<Key, std::int64_t> start);
 
-// Raises the epoch: UPDATE task; SELECT ledger rows FOR UPDATE in order; UPDATE them. When it returns,
-// no batch of an older epoch can commit. Returns the new epoch. What else happens in that transaction:
+// Raises the epoch: UPDATE task; SELECT ledger rows FOR UPDATE in order; UPDATE them. When it
+// returns, no batch of an older epoch can commit. Returns the task as it is then. The new epoch is
+// the server's clock in microseconds (at least the old one plus 1): a raise after a failover that
+// lost an earlier raise can so not give the same number to another revision. An empty handle.uid
+// stands for any. After 55P03: end_stopped_holder, and again. What else happens in that
+// transaction:
 struct EpochChange {
-  std::optional<Identity> identity;            // edit: another document, adopt
-  bool new_uid = false;                        // adopt: the clone must not share the group
+  std::optional<Identity> identity;  // edit: another document, adopt
+  bool new_uid = false;              // adopt: the clone must not share the group
   bool clear_halt = false;
-  std::optional<HaltNote> halt;                // policy retain
-  std::optional<std::map<std::string, TopicState>> topics;   // reset, a topic created again
-  std::optional<std::map<Key, std::int64_t>> reset_to;       // reset: all rows replaced by these
-  std::map<Key, std::int64_t> move_to;                       // single positions (gap with continue)
+  std::optional<HaltNote> halt;                             // policy retain
+  std::optional<std::map<std::string, TopicState>> topics;  // reset, a topic created again
+  std::optional<std::map<Key, std::int64_t>> reset_to;      // reset: all rows replaced by these
+  std::map<Key, std::int64_t> move_to;                      // single positions (gap with continue)
+  // Only if the task still has this epoch, else "fenced": a lane that halts must not halt a
+  // revision that it does not know.
+  std::optional<std::int64_t> only_from;
 };
 Async<Result<TaskRow>> raise_epoch(postgres::Connection& connection, Handle handle,
                                    EpochChange change);
 
 // A partition or topic that appeared later: rows at `start`, the count in sluice.task raised, under
-// the task row's lock. Rows that exist are left alone.
+// the task row's lock. Rows that exist are left alone; counts never shrink. Returns whether a row
+// was added.
 Async<Result<bool>> add_partitions(postgres::Connection& connection, Handle handle,
                                    std::int64_t epoch, std::map<std::string, TopicState> topics,
                                    std::map<Key, std::int64_t> start);
@@ -109,19 +137,22 @@ struct Gap {
   std::int64_t to = 0;
   std::string reason;  // "retention", "topic_created_again", "started_later"
 };
+// With move_position the row moves from gap.from to gap.to in the same transaction; false if it was
+// there or beyond already (somebody recorded it), "position_moved" if it is anywhere else.
 Async<Result<bool>> record_gap(postgres::Connection& connection, Handle handle, std::int64_t epoch,
                                Gap gap, bool move_position);
 
 // ---- parts of the one transaction (sink/transaction.cc puts them together) ----
 
 // "SELECT epoch ... FOR SHARE; SELECT topic, partition, next_offset, epoch ... FOR UPDATE": two
-// statements for a simple query; the rows come in lock order.
+// statements for a simple query, inside a transaction; the rows come in lock order. A task row of
+// another uid (deleted and created again) shows an epoch newer than any: fenced.
 std::string lock_sql(const Handle& handle, const std::vector<Range>& ranges);
 // Reads the two Rows that lock_sql's statements returned.
 struct Locked {
   bool task_exists = false;
-  std::int64_t task_epoch = 0;
-  std::vector<Found> rows;  // one for each range, exists = false where there is none
+  std::int64_t task_epoch = 0;  // 0 without a task row, as LaneProtocol::locked wants it
+  std::vector<Found> rows;      // one for each range, exists = false where there is none
 };
 Locked read_locked(const postgres::Rows& task, const postgres::Rows& ledger,
                    const std::vector<Range>& ranges);
@@ -130,12 +161,13 @@ struct Move {
   Key key;
   std::int64_t from = 0;
   std::int64_t to = 0;
-  std::int64_t last_offset = -1;        // of the last record in the range; -1: no record (end only)
+  std::int64_t last_offset = -1;  // of the last record in the range; -1: no record (end only)
   std::int64_t last_timestamp_ms = -1;
   std::int64_t applied = 0, discarded = 0, dead = 0;  // to be added
-  bool complete = false;                // `to` was the end of the partition: sets complete_at
+  bool complete = false;  // `to` was the end of the partition: sets complete_at
 };
-// One UPDATE that raises an error (22012) unless it hits every row at its expected position and epoch.
+// One UPDATE that raises an error (22012) unless it hits every row at its expected position and
+// epoch.
 std::string move_sql(const Handle& handle, std::int64_t epoch, const std::vector<Move>& moves);
 
 // The SQL to COPY dead letters in binary, and the order of its columns is DeadLetter's.
@@ -159,18 +191,22 @@ struct DeadLetter {
 // One row of that COPY: appends to `out` in PostgreSQL's binary form (without header and trailer).
 void append_dead_letter(const Handle& handle, const DeadLetter& letter, Buffer& out);
 
-// After 55P03 on a ledger row: ends the backend that holds it if it is a Sluice session of this task
-// that waits for its client (frozen process); one that works is waited for. Runs on a connection of
-// its own. Returns whether one was ended. 42501: the error carries the GRANT that would help.
+// After 55P03 on a ledger row: ends the backend that holds it if it is a Sluice session of this
+// task that waits for its client (frozen process); one that works is waited for. Runs on a
+// connection of its own. Returns whether one was ended. 42501: the error carries the GRANT that
+// would help.
 Async<Result<bool>> end_stopped_holder(postgres::Connection& connection, Handle handle,
                                        std::vector<Key> keys);
 
-// "sluice <16 hex of uid> <instance>": how a session of a task is known to others.
+// "sluice <16 hex of uid> <instance>": how a session of a task is known to others. At most 63 bytes
+// of printable ASCII, as PostgreSQL keeps it. "sluice <instance>" before the uid is known.
 std::string application_name(const Handle& handle, std::string_view instance);
 // "sluice-<task>-<6 hex of uid>"
 std::string group_name(const Handle& handle);
 
-// The DDL of the current layout, for the docs and for a DBA who creates it by hand.
+// The DDL of the current layout, for the docs and for a DBA who creates it by hand. Whoever runs it
+// owns the schema; grant_sql() is what another role needs then.
 std::string layout_sql(const std::string& schema);
+std::string grant_sql(const std::string& schema, const std::string& role);
 
 }  // namespace sluice::ledger

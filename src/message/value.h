@@ -13,16 +13,16 @@
 namespace sluice::message {
 
 enum class Kind : std::uint8_t {
-  kAbsent,     // the message has no such field; never the same as null
-  kNull,       // JSON null
-  kBool,       // `integer` is 0 or 1
-  kNumber,     // `text` is the exact token of the document, for example 1e400 or 12345678901234567890
-  kInteger,    // `integer`: partition, offset (metadata)
-  kString,     // `text` is the decoded text: valid UTF-8, escapes resolved, may hold U+0000
-  kBytes,      // `text` is any bytes: key, header values (metadata)
-  kJsonObject, // `text` is the slice of the document, validated, as it was written
-  kJsonArray,  // the same
-  kMicros,     // `integer` is microseconds since 1970-01-01 00:00:00 UTC (metadata timestamps)
+  kAbsent,   // the message has no such field; never the same as null
+  kNull,     // JSON null
+  kBool,     // `integer` is 0 or 1
+  kNumber,   // `text` is the exact token of the document, for example 1e400 or 12345678901234567890
+  kInteger,  // `integer`: partition, offset (metadata)
+  kString,   // `text` is the decoded text: valid UTF-8, escapes resolved, may hold U+0000
+  kBytes,    // `text` is any bytes: key, header values (metadata)
+  kJsonObject,  // `text` is the slice of the document, validated, as it was written
+  kJsonArray,   // the same
+  kMicros,      // `integer` is microseconds since 1970-01-01 00:00:00 UTC (metadata timestamps)
 };
 
 struct Value {

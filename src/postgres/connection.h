@@ -1,14 +1,20 @@
 // Connection: one libpq connection, non-blocking, for coroutines. Third-party types stay inside.
 //
 // Each operation is an Async: it suspends while the socket is not ready. The owner's loop waits for
-// fd() with wanted_events() and calls on_ready(); that resumes whoever waits. At most one operation at
-// a time. A Connection lives on one thread. Where no loop of one's own is wanted (check, commands,
-// tests) drive() runs one Async to its end on this connection's socket alone.
+// fd() with wanted_events() and calls on_ready(); that resumes whoever waits. At most one operation
+// at a time. A Connection lives on one thread. Where no loop of one's own is wanted (check,
+// commands, tests) drive() runs one Async to its end on this connection's socket alone.
 //
-// Deadlines: an operation ends with code "timeout" when deadline() passes; the connection is then
-// broken and must be dropped. What fails leaves an Error of domain kPostgres: SQLSTATE in code, or
-// "connection" (socket, name resolution, TLS: no SQLSTATE), or "timeout"; the server's full words in
-// detail only.
+// Deadlines: an operation that would have to wait beyond deadline() ends with code "timeout" and
+// closes the connection. What fails leaves an Error of domain kPostgres: SQLSTATE in code, or
+// "connection" (socket, name resolution, TLS: no SQLSTATE), or "timeout". Its message is safe for
+// logs; the server's full words are in detail only, one entry a line: "MESSAGE: ", "DETAIL: ",
+// "HINT: ", "CONTEXT: " (labels are never translated; further lines of an entry begin with a tab).
+// SQL that contains U+0000 is refused with 22021 before anything is sent.
+//
+// After a lost connection, a timeout, close(), or an Async that was destroyed while it was
+// suspended, is_open() is false and only connect() makes sense. A suspended operation of a
+// connection that was closed ends with code "connection" at the next on_ready().
 #pragma once
 
 #include <chrono>
@@ -49,14 +55,21 @@ class Rows {
 
 class Connection {
  public:
-  // conninfo: a libpq URI or keyword string. application_name is added if non-empty. TCP keepalives
-  // are switched on; no startup `options` are sent (poolers refuse them).
+  struct Impl;
   Connection();
   ~Connection();
   Connection(Connection&&) noexcept;
   Connection& operator=(Connection&&) noexcept;
 
-  // connect_timeout bounds name resolution, TCP, TLS and login together.
+  // conninfo: a libpq URI or keyword string; one that cannot be read is an Error of domain
+  // kDocument, code "target.postgres", without any part of its text (it may be the password).
+  // application_name replaces that of conninfo if non-empty. TCP keepalives are switched on unless
+  // conninfo sets them; no startup `options` are sent (poolers refuse them). connect_timeout bounds
+  // TCP, TLS and login together; of several hosts each gets its share. Name resolution is libpq's
+  // getaddrinfo, which blocks the thread: only the resolver's own time-outs bound it (resolv.conf:
+  // by default 5 s a server, twice). An address, or hostaddr, avoids it. A refused login has the
+  // server's SQLSTATE in code; explain_connection_failure (catalog.h) says what the failure means.
+  // An open connection is closed first.
   Async<Result<bool>> connect(std::string conninfo, std::string application_name,
                               std::chrono::milliseconds connect_timeout);
   bool is_open() const;
@@ -71,13 +84,19 @@ class Connection {
                                    std::vector<std::optional<std::string>> parameters);
   // COPY ... FROM STDIN: sends `sql`, then `data` (whole, with the header and trailer if binary) in
   // pieces, then ends it. Returns the number of rows. The data must outlive the operation. An error
-  // of the server during the copy ends it with that error.
+  // of the server during the copy ends it with that error, without sending the rest. `sql` may have
+  // other statements before the COPY (one round trip for both); their results are dropped.
   Async<Result<std::int64_t>> copy_in(std::string sql, std::vector<std::string_view> data);
 
-  // For the owner's loop.
+  // For the owner's loop. fd() is -1 when closed, and changes while connecting: ask before each
+  // poll.
   int fd() const;
   short wanted_events() const;  // POLLIN | POLLOUT; 0 when nothing waits
+  // What poll(2) said; 0 to have the deadline looked at. Resumes the waiting operation, which may
+  // end: the owner of its Async finds it done(). Nothing happens if none of it is what is waited
+  // for.
   void on_ready(short events);
+  // Of the wait under way, for poll's time-out; nullopt when nothing waits or it may wait for ever.
   std::optional<SteadyTime> deadline() const;
   // Every operation started from now on must end by then.
   void set_deadline(std::optional<SteadyTime> deadline);
@@ -92,20 +111,25 @@ class Connection {
   // Blocks until the socket is ready or the deadline passes, then resumes the waiting operation.
   void wait_once();
 
+  // Both keep their value of the last login after the connection is closed; 0 before the first.
   int server_version() const;  // as PQserverVersion: 150018
   int backend_pid() const;
-  // 'x' or E'x' / "x": quoted for use in SQL text, whatever the content; no connection needed.
+  // 'x' or E'x' / "x": quoted for use in SQL text, whatever the content; no connection needed. Put
+  // white space or a bracket before it. U+0000 stays, and every operation refuses the SQL for it.
   static std::string literal(std::string_view text);
   static std::string identifier(std::string_view name);
 
  private:
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
+  // Shared with the frames of suspended operations, which may outlive the Connection.
+  std::shared_ptr<Impl> impl_;
 };
 
 // What a conninfo says about where it leads, for identity and for messages. Never the password.
 struct Endpoint {
-  std::string host;  // as written; several joined by commas; the socket folder if local
+  // As written, several joined by commas; the socket folder if local; "service NAME" if a service
+  // of pg_service.conf decides. What conninfo leaves out is taken from libpq's environment
+  // variables.
+  std::string host;
   std::string port;
   std::string database;
   std::string user;

@@ -1,6 +1,6 @@
-// Task: the task document as a value type. One document describes a task everywhere (design: the YAML
-// file of `sluice run`, the JSON body of the API, the row in the control database); one schema, in
-// task/schema.h, validates it. Immutable once parsed; no I/O here.
+// Task: the task document as a value type. One document describes a task everywhere (design: the
+// YAML file of `sluice run`, the JSON body of the API, the row in the control database); one
+// schema, in task/schema.h, validates it. Immutable once parsed; no I/O here.
 #pragma once
 
 #include <chrono>
@@ -37,7 +37,15 @@ enum class OnAbsent : std::uint8_t { kDefault, kNull, kKeep, kFail };
 enum class OnNull : std::uint8_t { kNull, kDefault, kFail };
 enum class Unit : std::uint8_t { kNone, kSeconds, kMillis, kMicros, kNanos };
 enum class Encoding : std::uint8_t { kNone, kBase64, kHex };
-enum class Meta : std::uint8_t { kTopic, kPartition, kOffset, kTimestamp, kKey, kHeaders, kIngestedAt };
+enum class Meta : std::uint8_t {
+  kTopic,
+  kPartition,
+  kOffset,
+  kTimestamp,
+  kKey,
+  kHeaders,
+  kIngestedAt
+};
 
 struct Source {
   std::map<std::string, std::string> kafka;  // librdkafka properties, placeholders expanded
@@ -103,8 +111,19 @@ struct Task {
   Tuning tuning;
 };
 
-// SHA-256 in hex over the canonical JSON of what decides which rows are written: all but
-// description, tuning, retry_for and the values of secrets.
+// One line of JSON, names sorted, defaults filled in; passwords in target.postgres and values of
+// is_secret_property() in source.kafka are ***. parse() takes it back (without the secrets).
+std::string canonical_json(const Task& task);
+
+// SHA-256 in hex over the canonical JSON of what decides which rows are written. Left out:
+// description, tuning, retry_for, target.postgres, source.kafka but for isolation.level (where
+// connections lead is compared by itself: cluster id, server, database, table oid), and every key
+// that has its default, so that a version with new keys gives an old document the same hash.
 std::string hash_of(const Task& task);
+
+// A conninfo for people: passwords are ***. One that does not parse is *** as a whole.
+std::string mask_conninfo(std::string_view conninfo);
+// Whether the value of this librdkafka property must not be shown.
+bool is_secret_property(std::string_view name);
 
 }  // namespace sluice::task

@@ -1,0 +1,77 @@
+# shellcheck shell=bash
+# What the scripts of dev/, ./quickstart and ./test share. Sourced, never run; callers set -euo pipefail.
+#
+# Folders (all ignored by git, all movable):
+#   SLUICE_VAR    data of the servers, default var/ in the repository
+#   SLUICE_CACHE  what was fetched or built once, default ~/.cache/sluice
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+var=${SLUICE_VAR:-$root/var}
+[[ $var == /* ]] || var=$PWD/$var
+# shellcheck disable=SC2034 # for the scripts that source this
+cache=${SLUICE_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/sluice}
+
+self=$(realpath "$0")
+
+say() { printf '%s: %s\n' "${tool:-${0##*/}}" "$*" >&2; }
+die() {
+  say "$@"
+  exit 1
+}
+
+# Prints the comment at the head of the calling script, without its shebang, and ends.
+show_help() {
+  sed -n '2,/^[^#]/{/^#/!q;s/^# \{0,1\}//;p}' "$self"
+  exit 0
+}
+
+# need COMMAND GROUP: COMMAND must be there; GROUP of dev/packages.txt brings it.
+need() { command -v "$1" >/dev/null || die "$1 is not installed; run: dev/install $2"; }
+
+# sha256_is FILE SUM
+sha256_is() { [[ $(sha256sum "$1" | cut -d' ' -f1) == "$2" ]]; }
+
+# hold_lock FILE: one process at a time from here to its end. Children that outlive us must close 9.
+hold_lock() {
+  mkdir -p "$(dirname "$1")"
+  exec 9>"$1"
+  flock -n 9 || {
+    say "waiting for another ${tool:-process} (lock $1)"
+    flock -w 900 9 || die "lock $1 was not released within 15 minutes"
+  }
+}
+
+# port_open PORT: somebody listens there on loopback.
+port_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+# require_free PORT VARIABLE WHAT: ends with a clear message if somebody else listens on PORT.
+require_free() {
+  local owner
+  port_open "$1" || return 0
+  owner=$(ss -Hltnp "sport = :$1" 2>/dev/null | grep -o 'users:.*' | head -n 1 || true)
+  die "port $1 ($3) is in use by something that this script did not start${owner:+ ($owner)};" \
+    "nothing was changed. Choose another port: set $2 and start again"
+}
+
+# require_port VALUE VARIABLE LAST_OFFSET: VALUE is a port, and VALUE + LAST_OFFSET is one too.
+require_port() {
+  if ! [[ $1 =~ ^[1-9][0-9]{0,4}$ ]] || (($1 < 1024 || $1 + $3 > 65535)); then
+    die "$2=$1: a port from 1024 to $((65535 - $3)) is needed"
+  fi
+}
+
+# process_is PID TEXT: PID is alive and TEXT stands in its command line (a pid file alone proves nothing).
+process_is() {
+  [[ $1 =~ ^[0-9]+$ && -r /proc/$1/cmdline ]] || return 1
+  tr '\0' ' ' <"/proc/$1/cmdline" 2>/dev/null | grep -qF -- "$2"
+}
+
+# wait_until SECONDS COMMAND...: polls every 0.1 s; false when the time is over.
+wait_until() {
+  local end=$((SECONDS + $1))
+  shift
+  until "$@"; do
+    ((SECONDS < end)) || return 1
+    sleep 0.1
+  done
+}

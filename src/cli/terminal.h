@@ -1,0 +1,36 @@
+// What people see: colours where there is a terminal, numbers with separators, a line of progress.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "pipeline/check.h"
+#include "pipeline/run.h"
+
+namespace sluice::cli {
+
+// Whether standard error is a terminal that takes colours (NO_COLOR and TERM=dumb are heeded).
+bool is_terminal();
+std::string grouped(std::int64_t number);  // 1,234,567
+std::string human_time(double seconds);    // 850 ms, 12.3 s, 4 min 05 s, 2 h 03 min
+
+// "error: ..." with the remedy on a line of its own.
+void print_error(const Error& error);
+void print_finding(const pipeline::Finding& finding);
+
+// One line that is drawn over itself on a terminal; nothing elsewhere. Owned by one command.
+class ProgressLine {
+ public:
+  explicit ProgressLine(std::string task);
+  ~ProgressLine();
+  void show(const pipeline::Progress& progress);
+  void clear();
+
+ private:
+  std::string task_;
+  bool on_;
+};
+
+}  // namespace sluice::cli

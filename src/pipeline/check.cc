@@ -1,0 +1,443 @@
+#include "pipeline/check.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <set>
+
+#include "kafka/admin.h"
+#include "kafka/errors.h"
+#include "ledger/ledger.h"
+#include "pipeline/failure.h"
+#include "pipeline/open.h"
+#include "postgres/catalog.h"
+#include "postgres/connection.h"
+#include "sink/plan.h"
+
+namespace sluice::pipeline {
+
+using postgres::Connection;
+using postgres::RelationKind;
+using postgres::TableInfo;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using std::chrono::steady_clock;
+using Level = Finding::Level;
+
+namespace {
+
+constexpr milliseconds kTimeout{10'000};
+
+std::string quoted(std::string_view name) { return Connection::identifier(name); }
+
+std::string joined(const std::vector<std::string>& names) {
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
+class Check {
+ public:
+  Check(const TaskSource& source, const std::function<void(const Finding&)>& on_finding)
+      : source_(source), task_(source.task), on_finding_(on_finding) {}
+
+  std::vector<Finding> run() {
+    check_kafka();
+    if (check_postgres()) {
+      check_ledger();
+      if (check_table()) check_plan();
+    }
+    return std::move(findings_);
+  }
+
+ private:
+  void add(Finding finding) {
+    if (on_finding_) on_finding_(finding);
+    findings_.push_back(std::move(finding));
+  }
+  void ok(std::string step, std::string subject, std::string message) {
+    add({Level::kOk, std::move(step), std::move(subject), std::move(message), {}, false});
+  }
+  void warn(std::string step, std::string subject, std::string message, std::string remedy) {
+    add({Level::kWarning, std::move(step), std::move(subject), std::move(message),
+         std::move(remedy), false});
+  }
+  void error(std::string step, std::string subject, std::string message, std::string remedy) {
+    add({Level::kError, std::move(step), std::move(subject), std::move(message), std::move(remedy),
+         false});
+  }
+  void error(std::string step, std::string subject, const Error& cause) {
+    add({Level::kError, std::move(step), std::move(subject), cause.message, cause.remedy,
+         worth_waiting(cause)});
+  }
+
+  // ---- Kafka ---------------------------------------------------------------------------------------
+
+  void check_kafka() {
+    auto properties = source_.kafka_properties();
+    if (!properties) return error("kafka", "", properties.error());
+    const auto server = properties->find("bootstrap.servers");
+    const std::string servers = server == properties->end() ? "" : server->second;
+    auto admin = kafka::Admin::create(*properties, "sluice-check");
+    if (!admin) return error("kafka", "", admin.error());
+    admin_ = std::move(*admin);
+    auto cluster = admin_->cluster_id(kTimeout);
+    if (!cluster) return error("kafka", "", cluster.error());
+    ok("kafka", servers, fmt::format("reachable, cluster {}", *cluster));
+    check_topics();
+    check_group();
+  }
+
+  void check_topics() {
+    for (const auto& name : task_.source.topics) {
+      auto topics = admin_->topics({name}, kTimeout);
+      if (!topics) {
+        error("topics", name, topics.error());
+        continue;
+      }
+      if (topics->empty()) {
+        warn("topics", name, "no topic matches yet", "The task waits for the first that does.");
+      }
+      for (const auto& topic : *topics) {
+        if (!topic.may_read) {
+          error("topics", topic.name, "this user may not read it",
+                fmt::format("Grant it: kafka-acls --bootstrap-server ... --add --allow-principal "
+                            "User:NAME --operation Read --operation Describe --topic '{}'",
+                            topic.name));
+          continue;
+        }
+        describe_topic(topic);
+      }
+    }
+  }
+
+  void describe_topic(const kafka::TopicInfo& topic) {
+    auto marks = read_watermarks(*admin_, {topic});
+    if (!marks) return error("topics", topic.name, marks.error());
+    std::int64_t messages = 0;
+    for (const auto& [key, mark] : *marks) messages += mark.end - mark.low;
+    ok("topics", topic.name,
+       fmt::format("{} partitions, offsets for up to {} messages", topic.partitions, messages));
+  }
+
+  void check_group() {
+    // The uid that ends the group's name is drawn when the task is created.
+    const std::string group =
+        task_.source.group.value_or(fmt::format("sluice-{}-000000", task_.name));
+    auto info = admin_->group(group, kTimeout);
+    const std::string shown =
+        task_.source.group ? group : fmt::format("sluice-{}-*", task_.name);
+    if (!info) return error("group", shown, info.error());
+    if (!info->may_read) {
+      return error("group", shown, "this user may not use the group",
+                   fmt::format("Grant it: kafka-acls --bootstrap-server ... --add --allow-principal "
+                               "User:NAME --operation Read --resource-pattern-type prefixed "
+                               "--group 'sluice-{}-'",
+                               task_.name));
+    }
+    ok("group", shown, "may be used");
+  }
+
+  // ---- PostgreSQL ----------------------------------------------------------------------------------
+
+  bool check_postgres() {
+    auto conninfo = source_.conninfo();
+    if (!conninfo) return error("postgres", "", conninfo.error()), false;
+    auto endpoint = postgres::endpoint_of(*conninfo);
+    if (!endpoint) return error("postgres", "", endpoint.error()), false;
+    const std::string subject =
+        fmt::format("{}:{}/{}", endpoint->host, endpoint->port, endpoint->database);
+    auto connected = db_.drive(db_.connect(*conninfo, "sluice check", kTimeout));
+    if (!connected) {
+      const Error cause =
+          postgres::explain_connection_failure(connected.error(), *endpoint, {});
+      error("postgres", subject, cause);
+      return false;
+    }
+    db_.set_deadline(steady_clock::now() + seconds(60));
+    auto facts = db_.drive(db_.query(
+        "SELECT current_setting('server_version'), current_user, pg_is_in_recovery(), "
+        "current_setting('default_transaction_read_only'), "
+        "coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false)"));
+    if (!facts) return error("postgres", subject, facts.error()), false;
+    const auto& row = facts->front();
+    role_ = row.text(0, 1);
+    ok("postgres", subject,
+       fmt::format("PostgreSQL {}, user {}, TLS {}", row.text(0, 0), role_,
+                   row.boolean(0, 4) ? "on" : "off"));
+    if (row.boolean(0, 2)) {
+      add({Level::kError, "postgres", subject, "the server is a standby and takes no writes",
+           "Name the primary, or several hosts with target_session_attrs=read-write.", true});
+      return false;
+    }
+    if (row.text(0, 3) == "on") {
+      error("postgres", subject, "transactions are read-only by default for this role or database",
+            fmt::format("ALTER ROLE {} SET default_transaction_read_only = off;", quoted(role_)));
+    }
+    return true;
+  }
+
+  void check_ledger() {
+    const std::string& schema = task_.target.ledger_schema;
+    const std::string literal = Connection::literal(schema);
+    auto facts = db_.drive(db_.query(fmt::format(
+        "SELECT to_regnamespace({1}) IS NOT NULL, to_regclass({2}) IS NOT NULL, "
+        "has_database_privilege(current_database(), 'CREATE'), current_database(), "
+        "coalesce(has_schema_privilege(to_regnamespace({1})::oid, 'CREATE'), false)",
+        literal, Connection::literal(quoted(schema)),
+        Connection::literal(quoted(schema) + ".task"))));
+    if (!facts) return error("ledger", schema, facts.error());
+    const auto& row = facts->front();
+    const bool exists = row.boolean(0, 0);
+    if (!exists && !row.boolean(0, 2)) {
+      return error("ledger", schema, "the schema does not exist and this role may not create it",
+                   fmt::format("CREATE SCHEMA {} AUTHORIZATION {};  -- or: GRANT CREATE ON DATABASE "
+                               "{} TO {};",
+                               quoted(schema), quoted(role_), quoted(row.text(0, 3)),
+                               quoted(role_)));
+    }
+    if (!exists) return ok("ledger", schema, "will be created");
+    if (!row.boolean(0, 1)) {
+      if (!row.boolean(0, 4)) {
+        return error("ledger", schema,
+                     "the schema has no ledger yet and this role may not create it there",
+                     fmt::format("GRANT CREATE, USAGE ON SCHEMA {} TO {};", quoted(schema),
+                                 quoted(role_)));
+      }
+      return ok("ledger", schema, "its tables will be created");
+    }
+    ledger::Handle handle;
+    handle.schema = schema;
+    handle.task = task_.name;
+    auto task = db_.drive(ledger::read_task(db_, handle));
+    if (!task) return error("ledger", schema, task.error());
+    if (!*task) return ok("ledger", schema, "the task begins at source.start");
+    if ((*task)->halt) {
+      warn("ledger", schema,
+           fmt::format("the task was halted at {}/{} offset {}: {}", (*task)->halt->key.topic,
+                       (*task)->halt->key.partition, (*task)->halt->offset,
+                       (*task)->halt->reason),
+           "A run clears the halt and begins with that message.");
+    }
+    ok("ledger", schema, "the task goes on where it was");
+  }
+
+  bool check_table() {
+    auto name = postgres::parse_table_name(task_.target.table);
+    if (!name) return error("table", task_.target.table, name.error()), false;
+    auto table = db_.drive(postgres::read_table(db_, *name));
+    if (!table) return error("table", task_.target.table, table.error()), false;
+    table_ = std::move(*table);
+    subject_ = table_.qualified();
+    if (!table_.may_use_schema) {
+      error("table", subject_, "this role may not use its schema",
+            fmt::format("GRANT USAGE ON SCHEMA {} TO {};", quoted(table_.schema), quoted(role_)));
+      return false;
+    }
+    describe_relation();
+    return true;
+  }
+
+  void describe_relation() {
+    switch (table_.kind) {
+      case RelationKind::kTable:
+        ok("table", subject_, fmt::format("a table of {} columns", table_.columns.size()));
+        break;
+      case RelationKind::kPartitioned:
+        ok("table", subject_, fmt::format("partitioned, {} partitions", table_.partitions.size()));
+        if (table_.partitions.empty()) {
+          warn("table", subject_, "it has no partition yet",
+               "A row that no partition takes makes the task wait: create partitions, or a DEFAULT "
+               "one.");
+        }
+        break;
+      case RelationKind::kView:
+        warn("table", subject_, "a view: rows go through a temporary table and INSERT, not COPY",
+             "Name the table behind it for full speed.");
+        break;
+      case RelationKind::kForeign:
+        warn("table", subject_,
+             "a foreign table: the ledger is in this database and the rows are in another",
+             "After a crash in between, rows can be there twice; see docs/delivery.md.");
+        break;
+      default: break;  // the plan refuses it
+    }
+    if (table_.unlogged) {
+      warn("table", subject_, "unlogged: a crash of the server empties it, but not the ledger",
+           fmt::format("ALTER TABLE {} SET LOGGED;", subject_));
+    }
+    if (table_.row_security) {
+      warn("table", subject_,
+           "row security applies to this role: rows go by INSERT, refused ones are data failures",
+           fmt::format("For full speed: ALTER ROLE {} BYPASSRLS;", quoted(role_)));
+    }
+    if (table_.has_rules) {
+      warn("table", subject_, "has rules for INSERT or UPDATE: rows go by INSERT, not COPY",
+           "Drop the rules, or use triggers.");
+    }
+    for (const auto& trigger : table_.triggers) {
+      warn("table", subject_,
+           fmt::format("trigger {} runs {}", quoted(trigger.name),
+                       trigger.row_level ? "for each row" : "for each batch"),
+           "It slows the task down; what it does outside this transaction is not exactly once. An "
+           "exception (P0001) makes its message a data failure.");
+    }
+    for (const auto& key : table_.foreign_keys) {
+      warn("table", subject_, fmt::format("foreign key {}", key),
+           "A row whose parent is not there yet is a data failure: feed the parent first, or drop "
+           "the constraint.");
+    }
+  }
+
+  // ---- the plan ------------------------------------------------------------------------------------
+
+  void check_plan() {
+    auto plan = sink::compile(task_, table_);
+    if (!plan) {
+      for (const auto& cause : plan.error()) error("columns", cause.code, cause);
+      return;
+    }
+    check_privileges(*plan);
+    check_fed_columns(*plan);
+    std::vector<std::string> text;
+    for (const auto& column : plan->columns) {
+      if (!column.encoder.has_binary()) text.push_back(column.name);
+    }
+    ok("columns", subject_,
+       fmt::format("{} columns are written{}", plan->columns.size(),
+                   plan->binary ? ", by binary COPY"
+                                : fmt::format(", by text COPY{}",
+                                              text.empty() ? "" : " because of " + joined(text))));
+    if (plan->write == task::Write::kUpsert) check_key(*plan);
+  }
+
+  void check_key(const sink::Plan& plan) {
+    std::vector<std::string> key;
+    for (int i = 0; i < plan.key_columns; ++i) {
+      key.push_back(plan.columns[static_cast<std::size_t>(i)].name);
+    }
+    ok("key", subject_, fmt::format("upsert by ({})", joined(key)));
+    const std::set<std::string> wanted(key.begin(), key.end());
+    for (const auto& index : table_.unique_indexes) {
+      const std::set<std::string> columns(index.columns.begin(), index.columns.end());
+      if (columns == wanted && index.expressions.empty()) continue;
+      warn("key", subject_,
+           fmt::format("unique index {} besides the key", quoted(index.name)),
+           "Two keys with one value there make the later message a data failure.");
+    }
+  }
+
+  void require(bool allowed, std::string_view privilege, const std::string& on, bool environment) {
+    if (allowed) return;
+    add({Level::kError, "privileges", subject_,
+         fmt::format("role {} lacks {}", quoted(role_), privilege),
+         fmt::format("GRANT {} ON {} TO {};", privilege, on, quoted(role_)), environment});
+  }
+
+  void check_privileges(const sink::Plan& plan) {
+    std::vector<std::string> insert;
+    std::vector<std::string> update;
+    std::vector<std::string> select;
+    for (const auto& column : plan.columns) {
+      const auto* info = table_.find(column.name);
+      if (!info->may_insert) insert.push_back(quoted(column.name));
+      if (!column.key && !info->may_update) update.push_back(quoted(column.name));
+      if (column.key && !info->may_select) select.push_back(quoted(column.name));
+    }
+    const auto lacking = [&](const char* privilege, const std::vector<std::string>& columns) {
+      if (columns.empty()) return;
+      error("privileges", subject_,
+            fmt::format("role {} may not {} {}", quoted(role_), privilege, joined(columns)),
+            fmt::format("GRANT {} ON {} TO {};", privilege, subject_, quoted(role_)));
+    };
+    lacking("INSERT", insert);
+    if (plan.way != sink::Way::kCopy) {
+      require(table_.may_create_temp, "TEMPORARY", "DATABASE " + database(), false);
+    }
+    if (plan.write == task::Write::kUpsert) {
+      lacking("UPDATE", update);
+      lacking("SELECT", select);
+      if (plan.deletes) require(table_.may_delete, "DELETE", subject_, false);
+    }
+    if (insert.empty()) {
+      ok("privileges", subject_,
+         plan.write == task::Write::kUpsert ? "may insert and update" : "may insert");
+    }
+  }
+
+  std::string database() {
+    auto name = db_.drive(db_.query("SELECT quote_ident(current_database())"));
+    return name ? std::string(name->front().text(0, 0)) : "(this database)";
+  }
+
+  // NOT NULL columns that nothing feeds make every row fail; metadata that can never fit likewise.
+  void check_fed_columns(const sink::Plan& plan) {
+    for (const auto& info : table_.columns) {
+      if (!info.not_null || info.has_default || info.generated || info.identity != 0) continue;
+      const bool fed = std::any_of(plan.columns.begin(), plan.columns.end(),
+                                   [&](const auto& column) { return column.name == info.name; });
+      if (fed || table_.kind == RelationKind::kView) continue;
+      error("columns", info.name, "is NOT NULL without a default, and no field feeds it",
+            fmt::format("Add it to sync.columns, or: ALTER TABLE {} ALTER COLUMN {} SET DEFAULT "
+                        "...;",
+                        subject_, quoted(info.name)));
+    }
+    if (!task_.sync.columns) return;
+    for (const auto& column : *task_.sync.columns) {
+      const auto* info = table_.find(column.column);
+      if (!column.meta || info == nullptr || !never_fits(*column.meta, info->type)) continue;
+      error("columns", column.column,
+            fmt::format("this metadata can never be {}", info->type.name),
+            "Use a column of another type.");
+    }
+  }
+
+  // Types (by oid, pg_type.dat) that no value of this kind of metadata can become.
+  static bool never_fits(task::Meta meta, const postgres::Type& type) {
+    constexpr postgres::Oid kBool = 16, kUuid = 2950, kBytea = 17, kDate = 1082, kTime = 1083,
+                            kTimestamp = 1114, kTimestamptz = 1184, kJson = 114, kJsonb = 3802;
+    const auto is = [&](std::initializer_list<postgres::Oid> oids) {
+      return std::find(oids.begin(), oids.end(), type.oid) != oids.end();
+    };
+    switch (meta) {
+      case task::Meta::kPartition:
+      case task::Meta::kOffset: return is({kUuid, kDate, kTime, kTimestamp, kTimestamptz});
+      case task::Meta::kTimestamp:
+      case task::Meta::kIngestedAt: return is({kBool, kUuid, kBytea});
+      case task::Meta::kHeaders:
+        return !is({kJson, kJsonb}) && type.category == 'b' && is({kBool, kUuid, kDate, kTime});
+      case task::Meta::kTopic:
+      case task::Meta::kKey: return false;
+    }
+    return false;
+  }
+
+  const TaskSource& source_;
+  const task::Task& task_;
+  const std::function<void(const Finding&)>& on_finding_;
+  std::vector<Finding> findings_;
+  std::unique_ptr<kafka::Admin> admin_;
+  Connection db_;
+  std::string role_;
+  TableInfo table_;
+  std::string subject_;
+};
+
+}  // namespace
+
+std::string_view name_of(Finding::Level level) {
+  switch (level) {
+    case Level::kOk: return "ok";
+    case Level::kWarning: return "warning";
+    case Level::kError: return "error";
+  }
+  return "error";
+}
+
+std::vector<Finding> check(const TaskSource& source,
+                           const std::function<void(const Finding&)>& on_finding) {
+  return Check(source, on_finding).run();
+}
+
+}  // namespace sluice::pipeline

@@ -1,0 +1,196 @@
+// Lane: one thread with its share of a task's partitions, one Kafka consumer (a member of the group)
+// and one PostgreSQL connection. Nothing on its way from Kafka to COPY is shared or locked.
+//
+// Its loop is one poll(2) over the consumer's wake-up, PostgreSQL's socket and a stop signal. While
+// PostgreSQL works on one batch the next accumulates; an idle lane writes at once. It goes on serving
+// the group while PostgreSQL hangs. The ledger decides about every position: see docs/delivery.md.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/failure.h"
+#include "base/result.h"
+#include "kafka/consumer.h"
+#include "ledger/ledger.h"
+#include "ledger/protocol.h"
+#include "pipeline/record_list.h"
+#include "sink/batch.h"
+#include "sink/writer.h"
+#include "task/task.h"
+
+namespace sluice::pipeline {
+
+// What a lane needs to know; shared by all lanes of one run, immutable while they live.
+struct LaneConfig {
+  std::shared_ptr<const task::Task> task;
+  sink::WriterConfig writer;
+  kafka::ConsumerConfig consumer;
+  std::int64_t epoch = 0;
+  std::map<std::string, ledger::TopicState> topics;  // as the ledger knows them
+  postgres::TableInfo table;                         // as it was when the run began
+  std::int64_t batch_bytes = 16 << 20;               // messages held for one batch
+};
+
+// Figures since the lane began, and what it is doing. Copied under a lock once a batch.
+struct LaneFigures {
+  sink::Tally tally;                 // sums; cuts stays empty
+  std::int64_t batches = 0;
+  std::int64_t bytes = 0;            // keys and values of applied messages
+  int partitions = 0;                // assigned now
+  std::string retrying;              // why the lane waits; empty while it does not
+  FailureClass retry_class = FailureClass::kEnvironment;
+  bool idle = false;                 // nothing in hand, every queue was empty
+};
+
+// Why a lane ended.
+struct LaneEnd {
+  enum class Kind : std::uint8_t {
+    kStopped,  // as asked
+    kHalted,   // policy retain: `key`, `offset`, `error`, `excerpt`
+    kFenced,   // a newer epoch: read the task again
+    kGap,      // the position of `key` is outside its log: `offset`
+    kFailed,   // `error`
+  };
+  Kind kind = Kind::kStopped;
+  Error error;
+  ledger::Key key;
+  std::int64_t offset = -1;
+  std::string excerpt;  // of the halting message's value: for people, never for logs
+};
+
+class Lane {
+ public:
+  // Starts the thread. `ended` is called on it once, as its last act; it must only signal.
+  Lane(const LaneConfig& config, int number, std::function<void()> ended);
+  // Asks for the end and waits for it.
+  ~Lane();
+  Lane(const Lane&) = delete;
+  Lane& operator=(const Lane&) = delete;
+
+  // Commits the batch in flight, drops the rest, leaves the group; at most 8 s. Any thread.
+  void stop();
+  LaneFigures figures() const;              // any thread
+  std::optional<LaneEnd> end() const;       // any thread; set once it has ended
+
+ private:
+  struct PartitionState {
+    std::int64_t next = 0;      // behind the last offset put into a batch
+    bool maybe_more = true;     // its queue was not seen empty since the last wake-up
+    bool ended = false;         // cut: nothing more is taken
+  };
+  struct Side {
+    sink::Batch batch;
+    RecordList records;
+    std::int64_t bytes = 0;
+    bool closed = false;        // takes no more: full, or cut
+    std::chrono::steady_clock::time_point opened;
+    Side() : records(batch) {}
+    void clear();
+    bool has_messages() const { return records.size() > 0; }
+  };
+
+  void run();
+  Result<bool> set_up();
+  void loop();
+  int wait_ms() const;
+  void serve_control();
+  void handle_control();
+  bool release(const std::vector<kafka::TopicPartition>& partitions, bool lost);
+  bool holds(const Side& side, const std::vector<kafka::TopicPartition>& partitions) const;
+  void fill();
+  bool fill_partition(const ledger::Key& key, PartitionState& state);
+  void take(const ledger::Key& key, PartitionState& state, kafka::Record record);
+  void handle_event(const ledger::Key& key, PartitionState& state,
+                    const kafka::PartitionEvent& event);
+  bool full() const;
+  bool due() const;
+  void start_work();
+  void finish_work();
+  void finish_apply(sink::Outcome outcome);
+  void applied();
+  void finish_positions(Result<sink::Writer::Positions> result);
+  void finish_plan(Result<postgres::TableInfo> result);
+  void retry_later(const Error& error, FailureClass failure, Phase phase);
+  void start_positions(std::vector<ledger::Key> keys);
+  void add_new_partitions(const std::vector<ledger::Key>& keys);
+  void assign(const std::vector<ledger::Found>& rows);
+  void drop_batches();
+  void seek_to_ledger();
+  void abandon();
+  void end_with(LaneEnd end);
+  void end_failed(Error error);
+  void begin_stop();
+  void report_failures();
+  void commit_group_offsets(bool now);
+  void publish();
+  bool working() const;
+
+  const LaneConfig& config_;
+  const int number_;
+  const std::function<void()> on_end_;
+  std::map<std::string, ledger::TopicState> topics_;
+
+  std::unique_ptr<kafka::Consumer> consumer_;
+  std::unique_ptr<sink::Writer> writer_;
+  std::optional<sink::Plan> plan_;
+  std::optional<sink::RowBuilder> builder_;
+  ledger::LaneProtocol protocol_;
+  sink::Breaker breaker_;
+  std::uint64_t sequence_ = 0;
+
+  std::map<ledger::Key, PartitionState> partitions_;
+  std::map<ledger::Key, std::int64_t> group_offsets_;  // applied and not yet told to the group
+  std::chrono::steady_clock::time_point group_offsets_at_;
+  std::deque<kafka::ControlEvent> control_;
+  std::optional<std::chrono::steady_clock::time_point> release_by_;
+  bool assign_waits_ = false;       // the head of control_ waits for its positions
+  bool positions_unknown_ = false;  // after abandon(): read them before anything else
+
+  std::unique_ptr<Side> filling_;
+  std::unique_ptr<Side> in_flight_;
+  bool retry_in_flight_ = false;    // in_flight_ holds a batch that is to be applied again
+  std::chrono::steady_clock::time_point end_only_at_;
+  std::int64_t row_limit_ = 0;      // of a batch; halved by statement timeouts, grows again
+
+  // At most one of these runs at a time: they share the connection.
+  Async<sink::Outcome> applying_;
+  Async<Result<sink::Writer::Positions>> positioning_;
+  Async<Result<postgres::TableInfo>> planning_;
+  Async<Result<bool>> adding_;
+  sink::Tally tally_;
+  std::vector<ledger::Key> positions_for_;
+  bool plan_stale_ = false;
+  std::string plan_error_;          // code and signature of the last plan error: twice is fatal
+
+  std::chrono::steady_clock::time_point retry_at_;
+  std::optional<std::chrono::steady_clock::time_point> failing_since_;
+  int retries_ = 0;
+  std::chrono::steady_clock::time_point last_use_;
+  std::chrono::steady_clock::time_point last_sample_;
+
+  bool stopping_ = false;
+  std::chrono::steady_clock::time_point stop_by_;
+  bool done_ = false;
+
+  std::vector<kafka::Record> polled_;
+
+  mutable std::mutex mutex_;  // figures_ and end_
+  LaneFigures figures_;
+  std::optional<LaneEnd> end_;
+
+  int stop_fd_ = -1;
+  std::thread thread_;
+};
+
+}  // namespace sluice::pipeline

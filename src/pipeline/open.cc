@@ -1,0 +1,405 @@
+#include "pipeline/open.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <variant>
+
+#include "kafka/errors.h"
+#include "pipeline/failure.h"
+
+namespace sluice::pipeline {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using std::chrono::steady_clock;
+
+namespace {
+
+constexpr milliseconds kKafkaTimeout{10'000};
+constexpr milliseconds kConnectTimeout{10'000};
+
+using Starts = std::map<ledger::Key, std::int64_t>;
+using TopicStates = std::map<std::string, ledger::TopicState>;
+
+template <class T>
+tl::unexpected<Error> pass(const Result<T>& result) {
+  return fail(result.error());
+}
+
+TopicStates states_of(const std::vector<kafka::TopicInfo>& topics) {
+  TopicStates states;
+  for (const auto& topic : topics) states[topic.name] = {topic.id, topic.partitions};
+  return states;
+}
+
+std::vector<kafka::TopicPartition> partitions_of(const std::vector<kafka::TopicInfo>& topics) {
+  std::vector<kafka::TopicPartition> partitions;
+  for (const auto& topic : topics) {
+    for (int i = 0; i < topic.partitions; ++i) partitions.push_back({topic.name, i});
+  }
+  return partitions;
+}
+
+// One opening; its steps in order.
+class Opening {
+ public:
+  Opening(const TaskSource& source, OpenOptions options)
+      : source_(source), task_(source.task), options_(options) {}
+
+  Result<OpenedTask> run() {
+    if (auto done = reach_kafka(); !done) return pass(done);
+    if (auto done = reach_postgres(); !done) return pass(done);
+    auto row = ledger::read_task(db(), handle());
+    auto existing = db().drive(std::move(row));
+    if (!existing) return pass(existing);
+    Result<bool> done = *existing ? resume(**existing) : create();
+    if (!done && done.error().code == "task_exists") {  // another process was first
+      auto again = db().drive(ledger::read_task(db(), handle()));
+      if (!again) return pass(again);
+      if (*again) done = resume(**again);
+    }
+    if (!done) return pass(done);
+    opened_.handle.uid = opened_.row.uid;
+    opened_.group = task_.source.group.value_or(ledger::group_name(opened_.handle));
+    if (auto read = read_positions(); !read) return pass(read);
+    if (auto checked = look_for_gaps(); !checked) return pass(checked);
+    return std::move(opened_);
+  }
+
+ private:
+  postgres::Connection& db() { return *opened_.connection; }
+  const ledger::Handle& handle() const { return opened_.handle; }
+
+  Result<bool> reach_kafka() {
+    auto properties = source_.kafka_properties();
+    if (!properties) return pass(properties);
+    auto admin = kafka::Admin::create(*properties, "sluice-" + task_.name);
+    if (!admin) return pass(admin);
+    opened_.admin = std::move(*admin);
+    auto cluster = opened_.admin->cluster_id(kKafkaTimeout);
+    if (!cluster) return pass(cluster);
+    identity_.cluster_id = *cluster;
+    auto topics = opened_.admin->topics(task_.source.topics, kKafkaTimeout);
+    if (!topics) return pass(topics);
+    topics_ = std::move(*topics);
+    if (topics_.empty()) {
+      // A pattern may match later; a task that waits for its first topic is no error.
+      opened_.notes.push_back("no topic matches source.topics yet: waiting for one");
+    }
+    auto watermarks = read_watermarks(*opened_.admin, topics_);
+    if (!watermarks) return pass(watermarks);
+    opened_.watermarks = std::move(*watermarks);
+    return true;
+  }
+
+  Result<bool> reach_postgres() {
+    auto conninfo = source_.conninfo();
+    if (!conninfo) return pass(conninfo);
+    auto endpoint = postgres::endpoint_of(*conninfo);
+    if (!endpoint) return pass(endpoint);
+    opened_.handle.schema = task_.target.ledger_schema;
+    opened_.handle.task = task_.name;
+    opened_.connection = std::make_unique<postgres::Connection>();
+    auto connected = db().drive(db().connect(*conninfo, "sluice supervisor", kConnectTimeout));
+    if (!connected) {
+      return fail(postgres::explain_connection_failure(connected.error(), *endpoint, {}));
+    }
+    db().set_deadline(steady_clock::now() + seconds(60));
+    auto name = postgres::parse_table_name(task_.target.table);
+    if (!name) return pass(name);
+    auto table = db().drive(postgres::read_table(db(), *name));
+    if (!table) return pass(table);
+    opened_.table = std::move(*table);
+    identity_.host = endpoint->host;
+    identity_.port = endpoint->port;
+    identity_.database = endpoint->database;
+    identity_.tables[opened_.table.qualified()] = opened_.table.oid;
+    identity_.document_hash = task::hash_of(task_);
+    auto prepared = db().drive(ledger::prepare(db(), handle().schema));
+    if (!prepared) return pass(prepared);
+    return true;
+  }
+
+  // ---- the first start -----------------------------------------------------------------------------
+
+  Result<bool> create() {
+    auto start = start_positions();
+    if (!start) return pass(start);
+    auto row = db().drive(
+        ledger::create_task(db(), handle(), identity_, states_of(topics_), std::move(*start)));
+    if (!row) return pass(row);
+    opened_.row = std::move(*row);
+    opened_.notes.push_back(fmt::format("task created: {} partitions of {} topics",
+                                        partitions_of(topics_).size(), topics_.size()));
+    return true;
+  }
+
+  Result<Starts> start_positions() {
+    return std::visit([&](const auto& start) { return positions_at(start); }, task_.source.start);
+  }
+  Result<Starts> positions_at(const task::StartEarliest&) {
+    Starts starts;
+    for (const auto& [key, marks] : opened_.watermarks) starts[key] = marks.low;
+    return starts;
+  }
+  Result<Starts> positions_at(const task::StartLatest&) {
+    Starts starts;
+    for (const auto& [key, marks] : opened_.watermarks) starts[key] = marks.end;
+    return starts;
+  }
+  Result<Starts> positions_at(const task::StartTimestamp& start) {
+    auto offsets =
+        opened_.admin->offsets_at(partitions_of(topics_), start.timestamp_ms, kKafkaTimeout);
+    if (!offsets) return pass(offsets);
+    Starts starts;
+    for (const auto& [partition, offset] : *offsets) {
+      const ledger::Key key{partition.topic, partition.partition};
+      starts[key] = std::min(offset, opened_.watermarks[key].end);
+    }
+    return starts;
+  }
+  Result<Starts> positions_at(const task::StartOffsets& start) {
+    Starts starts;
+    for (const auto& [key, marks] : opened_.watermarks) {
+      auto topic = start.offsets.find(key.topic);
+      if (topic == start.offsets.end() && topics_.size() == 1) topic = start.offsets.find("");
+      const auto* offsets = topic == start.offsets.end() ? nullptr : &topic->second;
+      const auto found = offsets == nullptr ? decltype(offsets->end()){}
+                                            : offsets->find(key.partition);
+      if (offsets == nullptr || found == offsets->end()) {
+        return fail(Domain::kDocument, "source.start.offsets",
+                    fmt::format("names no offset for partition {} of topic \"{}\"", key.partition,
+                                key.topic),
+                    fmt::format("Name every partition; {} has offsets {} to {}.", key.partition,
+                                marks.low, marks.end));
+      }
+      if (found->second < marks.low || found->second > marks.end) {
+        return fail(Domain::kDocument, "source.start.offsets",
+                    fmt::format("offset {} of {}/{} is outside its log", found->second, key.topic,
+                                key.partition),
+                    fmt::format("It holds offsets {} to {}.", marks.low, marks.end));
+      }
+      starts[key] = found->second;
+    }
+    return starts;
+  }
+
+  // ---- a later start -------------------------------------------------------------------------------
+
+  Result<bool> resume(ledger::TaskRow row) {
+    opened_.row = std::move(row);
+    if (options_.reset) return reset();
+    const auto differences = compare();
+    if (!differences.empty() && !options_.adopt) {
+      return fail(Domain::kLedger, "identity",
+                  fmt::format("task \"{}\" in ledger \"{}\" is another one: {}", task_.name,
+                              handle().schema, fmt::join(differences, "; ")),
+                  "If this is the same task in a new place, start it with --adopt; to forget what "
+                  "it has applied and begin again, --reset; otherwise give this one another name.");
+    }
+    ledger::EpochChange change;
+    bool changes = false;
+    const bool edited = opened_.row.identity.document_hash != identity_.document_hash;
+    if (edited || !differences.empty()) {
+      if (auto free = nobody_runs_it(); !free) return free;
+      change.identity = identity_;
+      change.new_uid = !differences.empty();
+      changes = true;
+      opened_.notes.emplace_back(differences.empty() ? "the task document has changed: taken over"
+                                                     : "adopted: the task has a new identity");
+    }
+    if (opened_.row.halt) {
+      const auto& halt = *opened_.row.halt;
+      change.clear_halt = true;
+      changes = true;
+      opened_.notes.push_back(fmt::format("clearing the halt at {}/{} offset {}: {}",
+                                          halt.key.topic, halt.key.partition, halt.offset,
+                                          halt.reason));
+    }
+    if (auto same = compare_topics(change, changes); !same) return same;
+    if (!changes) return true;
+    auto raised = db().drive(ledger::raise_epoch(db(), handle(), std::move(change)));
+    if (!raised) return pass(raised);
+    opened_.row = std::move(*raised);
+    return true;
+  }
+
+  Result<bool> reset() {
+    if (auto free = nobody_runs_it(); !free) return free;
+    auto start = start_positions();
+    if (!start) return pass(start);
+    ledger::EpochChange change;
+    change.identity = identity_;
+    change.clear_halt = true;
+    change.topics = states_of(topics_);
+    change.reset_to = std::move(*start);
+    auto raised = db().drive(ledger::raise_epoch(db(), handle(), std::move(change)));
+    if (!raised) return pass(raised);
+    opened_.row = std::move(*raised);
+    opened_.notes.emplace_back("reset: all positions are at source.start again");
+    return true;
+  }
+
+  // What is not as it was, in words.
+  std::vector<std::string> compare() const {
+    const ledger::Identity& was = opened_.row.identity;
+    std::vector<std::string> differences;
+    if (was.cluster_id != identity_.cluster_id) {
+      differences.push_back(fmt::format("it reads Kafka cluster {}, not {}", was.cluster_id,
+                                        identity_.cluster_id));
+    }
+    if (was.host != identity_.host || was.port != identity_.port ||
+        was.database != identity_.database) {
+      differences.push_back(fmt::format("it writes to {}:{}/{}, not {}:{}/{} (a copy of that "
+                                        "database?)",
+                                        was.host, was.port, was.database, identity_.host,
+                                        identity_.port, identity_.database));
+    }
+    for (const auto& [table, oid] : identity_.tables) {
+      const auto found = was.tables.find(table);
+      if (found == was.tables.end()) {
+        differences.push_back(fmt::format("it writes to {}, not {}",
+                                          was.tables.empty() ? "nothing" : was.tables.begin()->first,
+                                          table));
+      } else if (found->second != oid) {
+        differences.push_back(fmt::format("{} was dropped and created again since", table));
+      }
+    }
+    return differences;
+  }
+
+  // A document may only change, and positions may only be moved, while no process runs the task.
+  Result<bool> nobody_runs_it() {
+    ledger::Handle old = handle();
+    old.uid = opened_.row.uid;
+    const std::string group = task_.source.group.value_or(ledger::group_name(old));
+    auto info = opened_.admin->group(group, kKafkaTimeout);
+    if (!info) return pass(info);
+    if (info->members == 0) return true;
+    return fail(Domain::kLedger, "running",
+                fmt::format("task \"{}\" is running elsewhere with another document ({} members in "
+                            "group {})",
+                            task_.name, info->members, group),
+                "Stop it there first, or run the same document here to share its partitions.");
+  }
+
+  // Topics that were deleted and created again are other topics: their offsets mean nothing here.
+  Result<bool> compare_topics(ledger::EpochChange& change, bool& changes) {
+    for (const auto& topic : topics_) {
+      const auto known = opened_.row.topics.find(topic.name);
+      if (known == opened_.row.topics.end() || known->second.id.empty() || topic.id.empty() ||
+          known->second.id == topic.id) {
+        continue;
+      }
+      if (task_.source.on_gap == task::OnGap::kStop) {
+        return fail(Domain::kKafka, "topic_created_again",
+                    fmt::format("topic \"{}\" was deleted and created again since this task read "
+                                "it: what the old one still held is lost",
+                                topic.name),
+                    "Set source.on_gap: continue to go on with the new topic from its beginning, "
+                    "or start with --reset.");
+      }
+      if (auto done = begin_topic_again(topic, change); !done) return done;
+      changes = true;
+    }
+    return true;
+  }
+
+  Result<bool> begin_topic_again(const kafka::TopicInfo& topic, ledger::EpochChange& change) {
+    auto rows = db().drive(ledger::read_ledger(db(), handle()));
+    if (!rows) return pass(rows);
+    if (!change.topics) change.topics = opened_.row.topics;
+    (*change.topics)[topic.name] = {topic.id, topic.partitions};
+    std::map<int, std::int64_t> known;
+    for (const auto& row : *rows) {
+      if (row.key.topic != topic.name) continue;
+      ledger::Gap gap{row.key, row.next_offset, row.next_offset, "topic_created_again"};
+      auto recorded = db().drive(
+          ledger::record_gap(db(), handle(), opened_.row.epoch, std::move(gap), false));
+      if (!recorded) return recorded;
+      if (row.key.partition < topic.partitions) change.move_to[row.key] = 0;
+    }
+    opened_.notes.push_back(fmt::format(
+        "topic \"{}\" was created again: going on at its beginning (gap recorded)", topic.name));
+    return true;
+  }
+
+  Result<bool> read_positions() {
+    auto rows = db().drive(ledger::read_ledger(db(), handle()));
+    if (!rows) return pass(rows);
+    for (const auto& row : *rows) opened_.positions[row.key] = row.next_offset;
+    return true;
+  }
+
+  // Positions outside the log: retention removed what was not yet applied, or the log is another.
+  Result<bool> look_for_gaps() {
+    for (auto& [key, next] : opened_.positions) {
+      const auto marks = opened_.watermarks.find(key);
+      if (marks == opened_.watermarks.end()) continue;
+      if (next > marks->second.end) {
+        return fail(Domain::kKafka, "position_unproven",
+                    fmt::format("{}/{} ends at offset {}, but this task has applied up to {}: the "
+                                "log was truncated, or this is another topic",
+                                key.topic, key.partition, marks->second.end, next),
+                    "Find out what happened to the topic; --reset begins again at source.start.");
+      }
+      if (next >= marks->second.low) continue;
+      if (task_.source.on_gap == task::OnGap::kStop) {
+        return fail(Domain::kKafka, "gap",
+                    fmt::format("{}/{}: offsets {} to {} were removed by retention before they were "
+                                "applied",
+                                key.topic, key.partition, next, marks->second.low - 1),
+                    "Set source.on_gap: continue to record the gap and go on, or restore the "
+                    "topic.");
+      }
+      ledger::Gap gap{key, next, marks->second.low, "retention"};
+      auto recorded = db().drive(
+          ledger::record_gap(db(), handle(), opened_.row.epoch, std::move(gap), true));
+      if (!recorded) return recorded;
+      opened_.notes.push_back(fmt::format("gap recorded: {}/{} offsets {} to {} (retention)",
+                                          key.topic, key.partition, next, marks->second.low - 1));
+      next = marks->second.low;
+    }
+    return true;
+  }
+
+  const TaskSource& source_;
+  const task::Task& task_;
+  const OpenOptions options_;
+  OpenedTask opened_;
+  ledger::Identity identity_;
+  std::vector<kafka::TopicInfo> topics_;
+};
+
+}  // namespace
+
+Result<std::map<ledger::Key, kafka::Watermarks>> read_watermarks(
+    kafka::Admin& admin, const std::vector<kafka::TopicInfo>& topics) {
+  std::map<ledger::Key, kafka::Watermarks> all;
+  const auto partitions = partitions_of(topics);
+  if (partitions.empty()) return all;
+  auto marks = admin.watermarks(partitions, kKafkaTimeout);
+  if (!marks) return pass(marks);
+  for (const auto& [partition, mark] : *marks) all[{partition.topic, partition.partition}] = mark;
+  return all;
+}
+
+bool worth_waiting(const Error& error) {
+  if (error.domain == Domain::kKafka) return kafka::is_environment(error);
+  if (error.domain != Domain::kPostgres) return false;
+  if (error.code == "connection" || error.code == "timeout") {
+    return postgres::is_environment_failure(error);
+  }
+  const bool refused = error.code.substr(0, 2) == "28" || error.code == "42501" ||
+                       error.code == "3D000";
+  const FailureClass failure = classify(error, Phase::kConnect);
+  return !refused &&
+         (failure == FailureClass::kEnvironment || failure == FailureClass::kConflict);
+}
+
+Result<OpenedTask> open_task(const TaskSource& source, OpenOptions options) {
+  return Opening(source, options).run();
+}
+
+}  // namespace sluice::pipeline

@@ -1,0 +1,47 @@
+// Opening a task: reach Kafka and PostgreSQL, compare who it is with who it was, find or make its
+// positions, notice what happened to its topics meanwhile. Blocking; the supervisor's thread.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "kafka/admin.h"
+#include "ledger/ledger.h"
+#include "pipeline/environment.h"
+#include "postgres/catalog.h"
+#include "postgres/connection.h"
+
+namespace sluice::pipeline {
+
+struct OpenOptions {
+  bool adopt = false;  // this cluster, target or table is the task's from now on
+  bool reset = false;  // forget all positions, begin again at `source.start`
+};
+
+struct OpenedTask {
+  ledger::Handle handle;
+  ledger::TaskRow row;
+  postgres::TableInfo table;
+  std::string group;
+  std::map<ledger::Key, std::int64_t> positions;          // of the ledger
+  std::map<ledger::Key, kafka::Watermarks> watermarks;    // when it was opened
+  std::vector<std::string> notes;  // for the operator: halt cleared, positions created, gap recorded
+  std::unique_ptr<kafka::Admin> admin;
+  std::unique_ptr<postgres::Connection> connection;       // the supervisor's own
+};
+
+// Whether an error before the first row may heal by itself. Stricter than while running: a refused
+// login or a missing privilege is somebody's mistake then, not a passing state.
+bool worth_waiting(const Error& error);
+
+Result<OpenedTask> open_task(const TaskSource& source, OpenOptions options);
+
+// Low and end of every partition that the topics have now.
+Result<std::map<ledger::Key, kafka::Watermarks>> read_watermarks(
+    kafka::Admin& admin, const std::vector<kafka::TopicInfo>& topics);
+
+}  // namespace sluice::pipeline

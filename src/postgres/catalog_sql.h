@@ -1,0 +1,36 @@
+// The SQL that reads the catalog. Internal to `postgres`. All of it works on PostgreSQL 12 to 18
+// and for any role: catalogs are readable by everybody.
+#pragma once
+
+#include <string>
+
+#include "postgres/catalog.h"
+
+namespace sluice::postgres {
+
+// One row with the relation's oid, or none; then the search_path, to be put back.
+std::string resolve_sql(const TableName& name);
+
+// Statements of describe_sql, in their order, after which search_path is what it was.
+enum Described : int {
+  kSearchPath,
+  kSignature,   // signature
+  kRelation,    // see kRelationSql
+  kColumns,     // see kColumnsSql
+  kTypes,       // every type that the columns' types are made of
+  kLabels,      // type, label
+  kAttributes,  // type, name, type of the attribute, typmod, SQL name
+  kIndexes,     // one row for each key column of a unique index
+  kTriggers,
+  kForeignKeys,
+  kPartitions,
+  kParents,
+  kRestored,
+  kDescribed,  // how many
+};
+std::string describe_sql(Oid oid, std::string_view search_path);
+
+// schema, name, visible: relations whose name or schema could be meant by `name`.
+std::string candidates_sql(const TableName& name);
+
+}  // namespace sluice::postgres

@@ -1,0 +1,35 @@
+// Connection strings as lists of parameters. Internal to `postgres`; no I/O.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "postgres/connection.h"
+
+namespace sluice::postgres {
+
+struct Parameter {
+  std::string keyword;
+  std::string value;
+};
+using Parameters = std::vector<Parameter>;
+
+// What `conninfo` sets, in libpq's order of keywords. The error never shows a part of the text that
+// may be a password.
+Result<Parameters> parse_conninfo(std::string_view conninfo);
+
+// Sets `keyword` unless it is set already; `replace` sets it in any case.
+void set_parameter(Parameters& parameters, std::string_view keyword, std::string_view value,
+                   bool replace = false);
+
+// The number of hosts in the lists `host` and `hostaddr`; at least 1.
+int host_count(const Parameters& parameters);
+// Takes one host (as PQhost and PQport name it) out of the lists of host, hostaddr and port. False
+// if it is not there or is the only one.
+bool remove_host(Parameters& parameters, std::string_view host, std::string_view port);
+
+Endpoint endpoint_of(const Parameters& parameters);
+
+}  // namespace sluice::postgres

@@ -1,0 +1,242 @@
+#include "sink/batch.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace sluice::sink {
+
+using message::Kind;
+using message::Problem;
+using message::ProblemCode;
+using message::Value;
+
+void Batch::clear() {
+  bytes.clear();
+  rows.clear();
+  shapes.clear();
+  failures.clear();
+  partitions.clear();
+  record_partitions.clear();
+}
+
+std::uint16_t Batch::partition_index(const ledger::Key& key, std::int64_t from) {
+  for (std::size_t i = 0; i < partitions.size(); ++i) {
+    if (partitions[i].key == key) return static_cast<std::uint16_t>(i);
+  }
+  partitions.push_back({.key = key, .from = from, .to = from});
+  return static_cast<std::uint16_t>(partitions.size() - 1);
+}
+
+RowBuilder::RowBuilder(message::Decoder decoder, task::Tuning::CopyFormat copy_format, bool retain)
+    : decoder_(std::move(decoder)), copy_format_(copy_format), retain_(retain) {}
+
+Result<RowBuilder> RowBuilder::create(const Plan& plan, task::Tuning::CopyFormat copy_format,
+                                      bool retain) {
+  auto decoder = message::Decoder::compile(plan.decoder);
+  if (!decoder) return fail(decoder.error());
+  RowBuilder builder(std::move(*decoder), copy_format, retain);
+  builder.values_.resize(builder.decoder_.slots());
+  builder.resolved_.resize(plan.columns.size());
+  builder.states_.assign(plan.columns.size(), Shape::kPresent);
+  return builder;
+}
+
+void RowBuilder::begin(Batch& batch, const Plan& plan) const {
+  batch.clear();
+  const bool binary = plan.binary && copy_format_ != task::Tuning::CopyFormat::kText;
+  batch.form = binary ? Form::kBinary : Form::kText;
+}
+
+RowBuilder::Added RowBuilder::add(Batch& batch, const Plan& plan, Records& records,
+                                  std::uint16_t partition) {
+  const auto index = static_cast<std::uint32_t>(records.size() - 1);
+  batch.record_partitions.push_back(partition);
+  bool needs_text = false;
+  const Added added = add_record(batch, plan, records, index, needs_text);
+  if (!needs_text) return added;
+  const std::size_t failures = batch.failures.size();
+  const std::size_t rows = batch.rows.size();
+  rebuild(batch, plan, records, Form::kText);
+  if (batch.failures.size() > failures) return Added::kFailure;
+  return batch.rows.size() > rows ? Added::kRow : Added::kNothing;
+}
+
+void RowBuilder::rebuild(Batch& batch, const Plan& plan, Records& records, Form form) {
+  batch.form = form;
+  batch.bytes.clear();
+  batch.rows.clear();
+  batch.shapes.clear();
+  batch.failures.clear();
+  for (auto& range : batch.partitions) {
+    range.cut = -1;
+    range.ignored = 0;
+  }
+  bool needs_text = false;
+  for (std::uint32_t i = 0; i < batch.record_partitions.size(); ++i) {
+    add_record(batch, plan, records, i, needs_text);
+    if (needs_text) return rebuild(batch, plan, records, Form::kText);
+  }
+}
+
+RowBuilder::Added RowBuilder::add_record(Batch& batch, const Plan& plan, Records& records,
+                                         std::uint32_t index, bool& needs_text) {
+  const std::uint16_t partition = batch.record_partitions[index];
+  auto& range = batch.partitions[partition];
+  if (range.cut >= 0) return Added::kNothing;
+  const message::Message message =
+      plan.decoder_reads_headers ? records.full(index) : records.at(index);
+  Row row;
+  row.record = index;
+  row.partition = partition;
+  const std::size_t mark = batch.bytes.size();
+  switch (build(batch, plan, message, row, problem_)) {
+    case Outcome::kOk:
+      batch.rows.push_back(row);
+      return Added::kRow;
+    case Outcome::kIgnored:
+      ++range.ignored;
+      return Added::kNothing;
+    case Outcome::kNeedsText:
+      SLUICE_CHECK(batch.form == Form::kBinary);
+      batch.bytes.truncate(mark);
+      needs_text = true;
+      return Added::kNothing;
+    case Outcome::kProblem:
+      batch.bytes.truncate(mark);
+      batch.failures.push_back({index, partition, message::to_error(problem_)});
+      if (retain_) range.cut = message.offset;
+      return Added::kFailure;
+  }
+  return Added::kNothing;
+}
+
+RowBuilder::Outcome RowBuilder::build(Batch& batch, const Plan& plan,
+                                      const message::Message& message, Row& row,
+                                      Problem& problem) {
+  const Outcome decoded = decode(plan, message, row, problem);
+  if (decoded != Outcome::kOk) return decoded;
+  const int columns = row.operation == Operation::kDelete ? plan.key_columns
+                                                          : static_cast<int>(plan.columns.size());
+  if (!resolve(plan, columns, problem)) return Outcome::kProblem;
+  row.shape = row.operation == Operation::kDelete ? 0 : shape_index(batch);
+  return encode(batch, plan, row, problem);
+}
+
+RowBuilder::Outcome RowBuilder::decode(const Plan& plan, const message::Message& message, Row& row,
+                                       Problem& problem) {
+  if (message.value_null && plan.on_tombstone != task::OnTombstone::kFail) {
+    if (plan.on_tombstone == task::OnTombstone::kIgnore) return Outcome::kIgnored;
+    row.operation = Operation::kDelete;
+    return decoder_.decode_key(message, plan.key_slots, values_, problem) ? Outcome::kOk
+                                                                          : Outcome::kProblem;
+  }
+  return decoder_.decode(message, values_, problem) ? Outcome::kOk : Outcome::kProblem;
+}
+
+namespace {
+
+bool blame(Problem& problem, ProblemCode code, const PlanColumn& column) {
+  problem = {};
+  problem.code = code;
+  problem.field = column.field;
+  problem.column = column.name;
+  return false;
+}
+
+}  // namespace
+
+// Applies on_absent and on_null: resolved_ gets what is encoded, states_ what is left out.
+bool RowBuilder::resolve(const Plan& plan, int columns, Problem& problem) {
+  for (std::size_t i = 0; i < static_cast<std::size_t>(columns); ++i) {
+    const PlanColumn& column = plan.columns[i];
+    Value value = values_[static_cast<std::size_t>(column.slot)];
+    char state = Shape::kPresent;
+    if (value.kind == Kind::kAbsent) {
+      switch (column.on_absent) {
+        case task::OnAbsent::kDefault:
+          if (column.constant) {
+            value = column.constant_value();
+          } else if (column.optional) {
+            state = Shape::kDefault;
+          } else {
+            value.kind = Kind::kNull;
+          }
+          break;
+        case task::OnAbsent::kNull: value.kind = Kind::kNull; break;
+        case task::OnAbsent::kKeep: state = Shape::kKeep; break;
+        case task::OnAbsent::kFail: return blame(problem, ProblemCode::kAbsentField, column);
+      }
+    } else if (value.kind == Kind::kNull) {
+      if (column.on_null == task::OnNull::kFail) {
+        return blame(problem, ProblemCode::kNullField, column);
+      }
+      if (column.on_null == task::OnNull::kDefault) {
+        if (column.constant) {
+          value = column.constant_value();
+        } else if (column.optional) {
+          state = Shape::kDefault;
+        }
+      }
+    }
+    if (column.key && (state != Shape::kPresent || value.kind == Kind::kNull)) {
+      return blame(problem, ProblemCode::kNullKey, column);
+    }
+    resolved_[i] = value;
+    states_[i] = state;
+  }
+  return true;
+}
+
+std::uint16_t RowBuilder::shape_index(Batch& batch) {
+  // Rows of one topic mostly look alike: the last shape first.
+  if (!batch.shapes.empty() && batch.shapes.back().states == states_) {
+    return static_cast<std::uint16_t>(batch.shapes.size() - 1);
+  }
+  for (std::size_t i = 0; i < batch.shapes.size(); ++i) {
+    if (batch.shapes[i].states == states_) return static_cast<std::uint16_t>(i);
+  }
+  batch.shapes.push_back({states_});
+  return static_cast<std::uint16_t>(batch.shapes.size() - 1);
+}
+
+RowBuilder::Outcome RowBuilder::encode(Batch& batch, const Plan& plan, Row& row,
+                                       Problem& problem) {
+  Buffer& out = batch.bytes;
+  const std::size_t begin = out.size();
+  const bool binary = batch.form == Form::kBinary;
+  const bool only_key = row.operation == Operation::kDelete;
+  const std::size_t count = only_key ? static_cast<std::size_t>(plan.key_columns)
+                                     : plan.columns.size();
+  const std::size_t counted_at = begin;
+  if (binary) out.append_u16(0);
+  std::uint16_t fields = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    if (states_[i] == Shape::kPresent) {
+      const ColumnEncoder& encoder = plan.columns[i].encoder;
+      if (!binary && fields > 0) out.append('\t');
+      const Encoded encoded = binary ? encoder.binary(resolved_[i], out, scratch_, problem)
+                                     : encoder.copy_text(resolved_[i], out, scratch_, problem);
+      if (encoded == Encoded::kNeedsText) return Outcome::kNeedsText;
+      if (encoded == Encoded::kProblem) {
+        problem.field = plan.columns[i].field;
+        problem.column = plan.columns[i].name;
+        return Outcome::kProblem;
+      }
+      ++fields;
+    }
+    if (i + 1 == static_cast<std::size_t>(plan.key_columns)) {
+      row.key_length = static_cast<std::uint32_t>(out.size() - begin - (binary ? 2 : 0));
+    }
+  }
+  if (binary) {
+    out.data()[counted_at] = static_cast<char>(fields >> 8);
+    out.data()[counted_at + 1] = static_cast<char>(fields & 0xff);
+  } else {
+    out.append('\n');
+  }
+  row.begin = static_cast<std::uint32_t>(begin);
+  row.length = static_cast<std::uint32_t>(out.size() - begin);
+  return Outcome::kOk;
+}
+
+}  // namespace sluice::sink

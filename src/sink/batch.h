@@ -1,0 +1,132 @@
+// Batch: the changes of one transaction, encoded, with the offset range of each partition. The memory
+// is reused from batch to batch: in steady state nothing is allocated for a message. One lane's thread.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/buffer.h"
+#include "base/result.h"
+#include "ledger/ledger.h"
+#include "ledger/protocol.h"
+#include "message/decoder.h"
+#include "message/message.h"
+#include "sink/plan.h"
+
+namespace sluice::sink {
+
+// The records behind a batch, kept until it is committed: for another encoding, for dead letters.
+class Records {
+ public:
+  virtual ~Records() = default;
+  virtual std::size_t size() const = 0;
+  // The views are valid while the record is held; headers until the next call of full().
+  virtual message::Message at(std::size_t index) const = 0;  // without headers
+  virtual message::Message full(std::size_t index) = 0;      // with headers
+};
+
+enum class Operation : std::uint8_t { kWrite, kDelete };
+
+struct Row {
+  std::uint32_t record = 0;      // index into Records
+  std::uint32_t begin = 0;       // slice of Batch::bytes: the row in COPY form, without delimiters
+  std::uint32_t length = 0;
+  std::uint32_t key_length = 0;  // of the slice, behind the 2-byte column count if binary
+  std::uint16_t partition = 0;   // index into Batch::partitions
+  std::uint16_t shape = 0;       // index into Batch::shapes
+  Operation operation = Operation::kWrite;
+  bool dead = false;             // isolated as bad, or behind a cut: not written
+};
+
+// Which optional columns a row leaves out. One character per column of the plan.
+struct Shape {
+  std::string states;  // kPresent, kDefault, kKeep
+  static constexpr char kPresent = '.';
+  static constexpr char kDefault = 'd';
+  static constexpr char kKeep = 'k';
+};
+
+// A message that could not become a row, or whose row PostgreSQL refused.
+struct Failure {
+  std::uint32_t record = 0;
+  std::uint16_t partition = 0;
+  Error error;  // domain kMessage or kPostgres
+};
+
+struct PartitionRange {
+  ledger::Key key;
+  std::int64_t from = 0;
+  std::int64_t to = 0;
+  std::int64_t last_offset = -1;
+  std::int64_t last_timestamp_ms = -1;
+  std::int64_t ignored = 0;    // messages that make no row by the task's own word (on_tombstone)
+  bool at_end = false;
+  // Policy retain: the offset of the bad message; nothing from it on is applied. -1: none.
+  std::int64_t cut = -1;
+};
+
+struct Batch {
+  Form form = Form::kBinary;
+  Buffer bytes;
+  std::vector<Row> rows;
+  std::vector<Shape> shapes;
+  std::vector<Failure> failures;  // in order of discovery
+  std::vector<PartitionRange> partitions;
+  std::vector<std::uint16_t> record_partitions;  // by record: index into partitions
+  std::uint64_t first_sequence = 0;  // number of the first record in the lane's life, for the breaker
+
+  bool empty() const { return rows.empty() && failures.empty() && partitions.empty(); }
+  void clear();
+  // The partition's range, opened at `from` if it is new to the batch.
+  std::uint16_t partition_index(const ledger::Key& key, std::int64_t from);
+};
+
+// Turns messages into rows of a batch. Owns the lane's decoder and scratch memory; compiled from a
+// plan, and again when the plan changes.
+class RowBuilder {
+ public:
+  // retain: a failure cuts its partition; nothing of it from there on is added.
+  static Result<RowBuilder> create(const Plan& plan, task::Tuning::CopyFormat copy_format,
+                                   bool retain);
+
+  // Empties `batch` and chooses its form.
+  void begin(Batch& batch, const Plan& plan) const;
+  // Adds the record at the end of `records`: a row, a failure, or nothing (a tombstone that is
+  // ignored, or behind a cut). When a value is beyond the binary encoders the whole batch is encoded
+  // again as text, where PostgreSQL's own input functions judge.
+  enum class Added : std::uint8_t { kRow, kFailure, kNothing };
+  Added add(Batch& batch, const Plan& plan, Records& records, std::uint16_t partition);
+  // Encodes every record of the batch anew: another form, or another plan.
+  void rebuild(Batch& batch, const Plan& plan, Records& records, Form form);
+
+ private:
+  enum class Outcome : std::uint8_t { kOk, kNeedsText, kProblem, kIgnored };
+  RowBuilder(message::Decoder decoder, task::Tuning::CopyFormat copy_format, bool retain);
+  Outcome build(Batch& batch, const Plan& plan, const message::Message& message, Row& row,
+                message::Problem& problem);
+  Outcome decode(const Plan& plan, const message::Message& message, Row& row,
+                 message::Problem& problem);
+  bool resolve(const Plan& plan, int columns, message::Problem& problem);
+  Outcome encode(Batch& batch, const Plan& plan, Row& row, message::Problem& problem);
+  Added add_record(Batch& batch, const Plan& plan, Records& records, std::uint32_t index,
+                   bool& needs_text);
+  std::uint16_t shape_index(Batch& batch);
+
+  message::Decoder decoder_;
+  std::vector<message::Value> values_;    // as decoded, by slot
+  std::vector<message::Value> resolved_;  // by column of the plan: policies applied
+  std::string states_;                    // the row's shape
+  Scratch scratch_;
+  message::Problem problem_;
+  task::Tuning::CopyFormat copy_format_ = task::Tuning::CopyFormat::kAuto;
+  bool retain_ = false;
+};
+
+// Header and trailer of PostgreSQL's binary COPY format (its documentation, "COPY", Binary Format).
+inline constexpr std::string_view kBinaryHeader{"PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\0", 19};
+inline constexpr std::string_view kBinaryTrailer{"\377\377", 2};
+
+}  // namespace sluice::sink

@@ -1,0 +1,147 @@
+#include "sink/compaction.h"
+
+#include <algorithm>
+#include <cstring>
+#include <string_view>
+
+namespace sluice::sink {
+namespace {
+
+std::string_view key_of(const Batch& batch, const Row& row) {
+  const std::size_t skip = batch.form == Form::kBinary ? 2 : 0;
+  return batch.bytes.view(row.begin + skip, row.key_length);
+}
+
+// The first eight bytes of the key's first value: a binary field begins with its length.
+std::uint64_t prefix_of(std::string_view key, Form form) {
+  if (form == Form::kBinary) key.remove_prefix(std::min<std::size_t>(4, key.size()));
+  std::uint64_t prefix = 0;
+  for (std::size_t i = 0; i < 8; ++i) {
+    prefix = prefix << 8 | (i < key.size() ? static_cast<unsigned char>(key[i]) : 0U);
+  }
+  return prefix;
+}
+
+// The fields of an encoded row, one after the other.
+class Fields {
+ public:
+  Fields(std::string_view row, Form form) : rest_(row), form_(form) {
+    rest_.remove_prefix(form == Form::kBinary ? 2 : 0);
+    if (form == Form::kText) rest_.remove_suffix(1);  // the newline
+  }
+  // Binary: with its length; text: without delimiter.
+  std::string_view next() {
+    std::size_t length = 0;
+    if (form_ == Form::kBinary) {
+      std::uint32_t size = 0;
+      std::memcpy(&size, rest_.data(), 4);
+      size = __builtin_bswap32(size);
+      length = 4 + (size == 0xffffffffU ? 0 : size);
+      const std::string_view field = rest_.substr(0, length);
+      rest_.remove_prefix(length);
+      return field;
+    }
+    length = std::min(rest_.find('\t'), rest_.size());
+    const std::string_view field = rest_.substr(0, length);
+    rest_.remove_prefix(std::min(length + 1, rest_.size()));
+    return field;
+  }
+
+ private:
+  std::string_view rest_;
+  Form form_;
+};
+
+}  // namespace
+
+void Compaction::fold(Batch& batch, const Plan& plan, std::size_t from, std::size_t to) {
+  entries_.clear();
+  upserts_.clear();
+  deletes_.clear();
+  for (std::size_t i = from; i < to; ++i) {
+    const Row& row = batch.rows[i];
+    if (row.dead) continue;
+    entries_.push_back({prefix_of(key_of(batch, row), batch.form), static_cast<std::uint32_t>(i)});
+  }
+  const auto less = [&](const Entry& a, const Entry& b) {
+    if (a.prefix != b.prefix) return a.prefix < b.prefix;
+    const int order = key_of(batch, batch.rows[a.row]).compare(key_of(batch, batch.rows[b.row]));
+    return order != 0 ? order < 0 : a.row < b.row;
+  };
+  if (!std::is_sorted(entries_.begin(), entries_.end(), less)) {
+    std::sort(entries_.begin(), entries_.end(), less);
+  }
+  for (std::size_t first = 0; first < entries_.size();) {
+    std::size_t last = first + 1;
+    const std::string_view key = key_of(batch, batch.rows[entries_[first].row]);
+    while (last < entries_.size() && entries_[last].prefix == entries_[first].prefix &&
+           key_of(batch, batch.rows[entries_[last].row]) == key) {
+      ++last;
+    }
+    fold_key(batch, plan, first, last);
+    first = last;
+  }
+}
+
+// entries_[first, last) are the changes of one key, in order.
+void Compaction::fold_key(Batch& batch, const Plan& plan, std::size_t first, std::size_t last) {
+  bool deleted = false;
+  bool exists = false;
+  Row current;
+  Row deletion;
+  for (std::size_t i = first; i < last; ++i) {
+    const Row row = batch.rows[entries_[i].row];
+    if (row.operation == Operation::kDelete) {
+      deleted = true;
+      deletion = row;
+      exists = false;
+    } else {
+      current = exists && plan.keeps ? merge(batch, plan, current, row) : row;
+      exists = true;
+    }
+  }
+  if (deleted) deletes_.push_back(deletion);
+  if (exists) upserts_.push_back(current);
+}
+
+// `later` on top of `earlier`: what later keeps, earlier gives.
+Row Compaction::merge(Batch& batch, const Plan& plan, const Row& earlier, const Row& later) {
+  const std::string early = batch.shapes[earlier.shape].states;
+  const std::string late = batch.shapes[later.shape].states;
+  if (late.find(Shape::kKeep) == std::string::npos) return later;
+  std::string states = late;
+  Buffer& out = batch.bytes;
+  out.reserve(earlier.length + later.length + 4);  // the views below stay valid while appending
+  Fields early_fields(batch.bytes.view(earlier.begin, earlier.length), batch.form);
+  Fields late_fields(batch.bytes.view(later.begin, later.length), batch.form);
+  const bool binary = batch.form == Form::kBinary;
+  Row merged = later;
+  merged.begin = static_cast<std::uint32_t>(out.size());
+  if (binary) out.append_u16(0);
+  std::uint16_t count = 0;
+  for (std::size_t i = 0; i < plan.columns.size(); ++i) {
+    std::string_view from_early;
+    std::string_view from_late;
+    if (early[i] == Shape::kPresent) from_early = early_fields.next();
+    if (late[i] == Shape::kPresent) from_late = late_fields.next();
+    if (late[i] == Shape::kKeep) states[i] = early[i];
+    if (states[i] != Shape::kPresent) continue;
+    if (!binary && count > 0) out.append('\t');
+    out.append(late[i] == Shape::kPresent ? from_late : from_early);
+    ++count;
+  }
+  if (binary) {
+    out.data()[merged.begin] = static_cast<char>(count >> 8);
+    out.data()[merged.begin + 1] = static_cast<char>(count & 0xff);
+  } else {
+    out.append('\n');
+  }
+  merged.length = static_cast<std::uint32_t>(out.size() - merged.begin);
+  const auto same = [&](const Shape& shape) { return shape.states == states; };
+  const auto found = std::find_if(batch.shapes.begin(), batch.shapes.end(), same);
+  merged.shape = static_cast<std::uint16_t>(found - batch.shapes.begin());
+  if (found == batch.shapes.end()) batch.shapes.push_back({states});
+  return merged;
+}
+
+}  // namespace sluice::sink

@@ -1,0 +1,43 @@
+// Compaction: what the changes of a range leave behind, key by key: one statement may not touch a key
+// twice. Changes of one key are folded in their order; the rows come out sorted by key, which gives
+// every lane the same lock order and the index its locality.
+//
+// The changes themselves stay as they are: a bad one can be taken out and the range folded again.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "sink/batch.h"
+#include "sink/plan.h"
+
+namespace sluice::sink {
+
+class Compaction {
+ public:
+  // Folds the rows [from, to) of `batch` that are not dead. With on_absent: keep, partial changes of
+  // one key are merged into new rows: their bytes are appended to batch.bytes, so that the slices in
+  // upserts() stay valid until the batch is cleared.
+  void fold(Batch& batch, const Plan& plan, std::size_t from, std::size_t to);
+
+  // Rows to insert or update; copies of the batch's, or merged ones.
+  const std::vector<Row>& upserts() const { return upserts_; }
+  // Keys to delete, before the upserts: the last change was a delete, or a delete came before an
+  // upsert, which makes that a replacement and not an update. Rows whose slice holds the key.
+  const std::vector<Row>& deletes() const { return deletes_; }
+
+ private:
+  struct Entry {
+    std::uint64_t prefix = 0;  // of the key's bytes: decides most comparisons
+    std::uint32_t row = 0;
+  };
+  void fold_key(Batch& batch, const Plan& plan, std::size_t first, std::size_t last);
+  static Row merge(Batch& batch, const Plan& plan, const Row& earlier, const Row& later);
+
+  std::vector<Entry> entries_;
+  std::vector<Row> upserts_;
+  std::vector<Row> deletes_;
+};
+
+}  // namespace sluice::sink

@@ -1,0 +1,350 @@
+#include "sink/plan.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <iterator>
+#include <set>
+
+#include "base/nearest.h"
+#include "postgres/connection.h"
+
+namespace sluice::sink {
+namespace {
+
+using postgres::ColumnInfo;
+using postgres::RelationKind;
+using postgres::TableInfo;
+
+std::string quoted(std::string_view name) { return postgres::Connection::identifier(name); }
+
+std::string quoted_list(const std::vector<std::string>& names) {
+  std::string list;
+  for (const auto& name : names) list += (list.empty() ? "" : ", ") + quoted(name);
+  return list;
+}
+
+std::vector<std::string> column_names(const TableInfo& table) {
+  std::vector<std::string> names;
+  for (const auto& column : table.columns) names.push_back(column.name);
+  return names;
+}
+
+Error document_error(std::string path, std::string message, std::string remedy = {}) {
+  return fail(Domain::kDocument, std::move(path), std::move(message), std::move(remedy)).value();
+}
+
+message::Input::Meta input_meta(task::Meta meta) {
+  using From = task::Meta;
+  using To = message::Input::Meta;
+  switch (meta) {
+    case From::kTopic: return To::kTopic;
+    case From::kPartition: return To::kPartition;
+    case From::kOffset: return To::kOffset;
+    case From::kTimestamp: return To::kTimestamp;
+    case From::kKey: return To::kKey;
+    case From::kHeaders: return To::kHeaders;
+    case From::kIngestedAt: return To::kIngestedAt;
+  }
+  return To::kNone;
+}
+
+std::string_view name_of(task::Meta meta) {
+  constexpr std::string_view kNames[] = {"topic", "partition", "offset",     "timestamp",
+                                         "key",   "headers",   "ingested_at"};
+  return kNames[static_cast<std::size_t>(meta)];
+}
+
+// A column name as the decoder's field: one that begins with $ would be taken for a path.
+std::string field_of(const std::string& column) {
+  if (column.empty() || column[0] != '$') return column;
+  std::string path = "$['";
+  for (const char c : column) {
+    if (c == '\'' || c == '\\') path += '\\';
+    path += c;
+  }
+  return path + "']";
+}
+
+class Compiler {
+ public:
+  Compiler(const task::Task& task, TableInfo table) : task_(task) {
+    plan_.table = std::move(table);
+  }
+
+  tl::expected<Plan, std::vector<Error>> run() {
+    plan_.write = task_.sync.write;
+    plan_.on_tombstone = task_.sync.on_tombstone;
+    plan_.deletes = plan_.on_tombstone == task::OnTombstone::kDelete;
+    plan_.time_zone = task_.sync.time_zone;
+    plan_.target = plan_.table.qualified();
+    choose_way();
+    choose_key();
+    collect_columns();
+    if (errors_.empty()) write_sql();
+    if (!errors_.empty()) return tl::unexpected(std::move(errors_));
+    return std::move(plan_);
+  }
+
+ private:
+  void choose_way() {
+    const TableInfo& table = plan_.table;
+    const bool relation =
+        table.kind == RelationKind::kTable || table.kind == RelationKind::kPartitioned;
+    plan_.lock_target = relation && table.table_level_insert;
+    if (table.kind == RelationKind::kMaterializedView || table.kind == RelationKind::kOther ||
+        (table.kind == RelationKind::kView && !table.view_insertable)) {
+      errors_.push_back(document_error(
+          "target.table",
+          fmt::format("{} is {} that takes no INSERT", plan_.target,
+                      table.kind == RelationKind::kView ? "a view" : "a relation"),
+          "Name a table, or give the view an INSTEAD OF INSERT trigger."));
+    }
+    if (plan_.write == task::Write::kUpsert) {
+      plan_.way = Way::kStageUpsert;
+      if (table.has_rules || table.kind == RelationKind::kForeign) {
+        errors_.push_back(document_error(
+            "sync.write",
+            fmt::format("{} {}, and PostgreSQL refuses INSERT ... ON CONFLICT there", plan_.target,
+                        table.has_rules ? "has INSERT or UPDATE rules" : "is a foreign table"),
+            "Use write: insert, or another table."));
+      }
+    } else if (table.kind == RelationKind::kView || table.row_security || table.has_rules) {
+      plan_.way = Way::kStageInsert;
+    }
+  }
+
+  void choose_key() {
+    if (plan_.write != task::Write::kUpsert) return;
+    key_ = task_.sync.primary_key;
+    const auto& indexes = plan_.table.unique_indexes;
+    if (key_.empty()) {
+      const auto primary = std::find_if(indexes.begin(), indexes.end(),
+                                        [](const auto& index) { return index.primary; });
+      if (primary == indexes.end()) {
+        errors_.push_back(document_error(
+            "sync.primary_key",
+            fmt::format("left out, and {} has no primary key", plan_.target),
+            fmt::format("Name the columns of a unique index, or create the key: ALTER TABLE {} ADD "
+                        "PRIMARY KEY (...);",
+                        plan_.target)));
+        return;
+      }
+      key_ = primary->columns;
+    }
+    for (const auto& column : key_) {
+      if (plan_.table.find(column) == nullptr) {
+        unknown_column("sync.primary_key", column);
+        return;
+      }
+    }
+    if (plan_.table.kind != RelationKind::kView) require_index();
+  }
+
+  // ON CONFLICT needs a unique index over exactly these columns that can arbitrate.
+  void require_index() {
+    const std::set<std::string> wanted(key_.begin(), key_.end());
+    std::string unusable;
+    for (const auto& index : plan_.table.unique_indexes) {
+      if (!index.expressions.empty()) continue;
+      if (std::set<std::string>(index.columns.begin(), index.columns.end()) != wanted) continue;
+      if (index.unusable.empty()) return;
+      unusable = fmt::format(" (index {} is {})", quoted(index.name), index.unusable);
+    }
+    errors_.push_back(document_error(
+        "sync.primary_key",
+        fmt::format("no unique index of {} is exactly ({}){}", plan_.target, quoted_list(key_),
+                    unusable),
+        fmt::format("Create one: CREATE UNIQUE INDEX CONCURRENTLY ON {} ({});", plan_.target,
+                    quoted_list(key_))));
+  }
+
+  void unknown_column(std::string path, const std::string& column) {
+    const auto names = column_names(plan_.table);
+    std::string remedy = did_you_mean(column, names);
+    if (remedy.empty()) remedy = fmt::format("Its columns: {}.", fmt::join(names, ", "));
+    errors_.push_back(document_error(
+        std::move(path), fmt::format("{} has no column \"{}\"", plan_.target, column), remedy));
+  }
+
+  void collect_columns() {
+    if (task_.sync.columns) {
+      for (std::size_t i = 0; i < task_.sync.columns->size(); ++i) {
+        add_mapped((*task_.sync.columns)[i], fmt::format("sync.columns[{}]", i));
+      }
+    } else {
+      for (const auto& column : plan_.table.columns) {
+        if (column.generated || column.name == task_.sync.extra_fields_column) continue;
+        if (column.identity == 'a' && !in_key(column.name)) continue;
+        task::Column by_name;
+        by_name.field = field_of(column.name);
+        by_name.column = column.name;
+        add_mapped(by_name, "target.table");
+      }
+    }
+    for (const auto& column : key_) {
+      if (!has_column(column)) {
+        errors_.push_back(document_error(
+            "sync.primary_key", fmt::format("column \"{}\" is not among sync.columns", column),
+            "Add the field that fills it to sync.columns."));
+      }
+    }
+    add_extra();
+    if (plan_.columns.empty() && errors_.empty()) {
+      errors_.push_back(document_error(
+          "target.table", fmt::format("{} has no column that can be written", plan_.target)));
+    }
+    order_key_first();
+  }
+
+  bool in_key(const std::string& name) const {
+    return std::find(key_.begin(), key_.end(), name) != key_.end();
+  }
+  bool has_column(const std::string& name) const {
+    return std::any_of(plan_.columns.begin(), plan_.columns.end(),
+                       [&](const auto& column) { return column.name == name; });
+  }
+
+  void add_mapped(const task::Column& mapped, const std::string& path) {
+    const ColumnInfo* info = plan_.table.find(mapped.column);
+    if (info == nullptr) return unknown_column(path + ".column", mapped.column);
+    if (info->generated) {
+      errors_.push_back(document_error(
+          path + ".column",
+          fmt::format("column \"{}\" of {} is generated and cannot be written", mapped.column,
+                      plan_.target),
+          "Leave it out."));
+      return;
+    }
+    auto encoder = ColumnEncoder::compile(*info, EncoderOptions{.unit = mapped.unit,
+                                                                .encoding = mapped.encoding,
+                                                                .nul = task_.sync.nul,
+                                                                .time_zone = task_.sync.time_zone});
+    if (!encoder) {
+      Error error = encoder.error();
+      error.domain = Domain::kDocument;
+      error.code = path;
+      errors_.push_back(std::move(error));
+      return;
+    }
+    PlanColumn column{.name = mapped.column,
+                      .field = mapped.field ? *mapped.field : std::string(name_of(*mapped.meta)),
+                      .slot = static_cast<int>(plan_.decoder.inputs.size()),
+                      .encoder = std::move(*encoder)};
+    column.on_absent = mapped.on_absent;
+    column.on_null = mapped.on_null;
+    set_policy(column, *info, mapped);
+    message::Input input;
+    input.field = mapped.field;
+    input.meta = mapped.meta ? input_meta(*mapped.meta) : message::Input::Meta::kNone;
+    if (mapped.meta == task::Meta::kHeaders) plan_.decoder_reads_headers = true;
+    plan_.decoder.inputs.push_back(std::move(input));
+    plan_.columns.push_back(std::move(column));
+    if (info->identity == 'a') plan_.overriding = true;
+  }
+
+  void set_policy(PlanColumn& column, const ColumnInfo& info, const task::Column& mapped) {
+    column.key = in_key(mapped.column);
+    column.has_default = info.has_default;
+    column.optional = info.has_default || mapped.on_absent == task::OnAbsent::kKeep;
+    plan_.keeps = plan_.keeps || mapped.on_absent == task::OnAbsent::kKeep;
+    if (!mapped.default_json) return;
+    // The schema has seen that this is one JSON value; strings are kept decoded.
+    const std::string& json = *mapped.default_json;
+    message::Kind kind = message::Kind::kNumber;
+    column.constant_text = json;
+    switch (json.empty() ? 'n' : json[0]) {
+      case '"':
+        kind = message::Kind::kString;
+        column.constant_text = boost::json::value_to<std::string>(boost::json::parse(json));
+        break;
+      case '{': kind = message::Kind::kJsonObject; break;
+      case '[': kind = message::Kind::kJsonArray; break;
+      case 'n': kind = message::Kind::kNull; break;
+      case 't':
+      case 'f': kind = message::Kind::kBool; break;
+      default: break;
+    }
+    column.constant = kind;
+  }
+
+  void add_extra() {
+    if (task_.sync.extra_fields == task::ExtraFields::kFail) {
+      plan_.decoder.extra = message::Extra::kFail;
+    }
+    if (task_.sync.extra_fields != task::ExtraFields::kColumn) return;
+    plan_.decoder.extra = message::Extra::kCollect;
+    const std::string& name = task_.sync.extra_fields_column;
+    const ColumnInfo* info = plan_.table.find(name);
+    if (info == nullptr) return unknown_column("sync.extra_fields.column", name);
+    if (info->type.name != "jsonb" && info->type.name != "json") {
+      errors_.push_back(document_error(
+          "sync.extra_fields.column",
+          fmt::format("column \"{}\" is {}, not jsonb", name, info->type.name),
+          "Name a column of type jsonb or json."));
+      return;
+    }
+    auto encoder = ColumnEncoder::compile(
+        *info, EncoderOptions{.nul = task_.sync.nul, .time_zone = task_.sync.time_zone});
+    if (!encoder) {
+      errors_.push_back(encoder.error());
+      return;
+    }
+    PlanColumn column{.name = name,
+                      .field = "(fields that no column takes)",
+                      .slot = static_cast<int>(plan_.decoder.inputs.size()),
+                      .encoder = std::move(*encoder)};
+    column.has_default = info->has_default;
+    column.optional = info->has_default;
+    plan_.columns.push_back(std::move(column));
+  }
+
+  void order_key_first() {
+    const auto rank = [&](const PlanColumn& column) {
+      return std::find(key_.begin(), key_.end(), column.name) - key_.begin();
+    };
+    std::stable_sort(plan_.columns.begin(), plan_.columns.end(),
+                     [&](const auto& a, const auto& b) { return rank(a) < rank(b); });
+    plan_.key_columns = static_cast<int>(key_.size());
+    for (const auto& column : plan_.columns) {
+      if (column.key) plan_.key_slots.push_back(column.slot);
+    }
+    plan_.binary = std::all_of(plan_.columns.begin(), plan_.columns.end(),
+                               [](const auto& column) { return column.encoder.has_binary(); }) &&
+                   (plan_.way != Way::kCopy || plan_.lock_target);
+  }
+
+  void write_sql() {
+    if (plan_.way == Way::kCopy) return;
+    std::string columns;
+    std::string keys;
+    for (const auto& column : plan_.columns) {
+      const std::string item =
+          quoted(column.name) + ' ' + plan_.table.find(column.name)->type.name;
+      columns += (columns.empty() ? "" : ", ") + item;
+      if (column.key) keys += (keys.empty() ? "" : ", ") + item;
+    }
+    plan_.stage_ddl = fmt::format(
+        "DROP TABLE IF EXISTS {0}; CREATE TEMPORARY TABLE {1} ({2})",
+        kStage, kStage.substr(kStage.find('.') + 1), columns);
+    if (!plan_.deletes) return;
+    plan_.delete_stage_ddl = fmt::format(
+        "DROP TABLE IF EXISTS {0}; CREATE TEMPORARY TABLE {1} ({2})",
+        kDeleteStage, kDeleteStage.substr(kDeleteStage.find('.') + 1), keys);
+  }
+
+  const task::Task& task_;
+  Plan plan_;
+  std::vector<std::string> key_;
+  std::vector<Error> errors_;
+};
+
+}  // namespace
+
+tl::expected<Plan, std::vector<Error>> compile(const task::Task& task, TableInfo table) {
+  return Compiler(task, std::move(table)).run();
+}
+
+}  // namespace sluice::sink

@@ -1,0 +1,83 @@
+// Plan: how the messages of one task become rows of one table, compiled once from the task document
+// and the real catalog. Immutable, shared by nobody: each lane compiles its own, and again when the
+// table's signature has changed.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/buffer.h"
+#include "base/result.h"
+#include "message/decoder.h"
+#include "postgres/catalog.h"
+#include "sink/encoder.h"
+#include "task/task.h"
+
+namespace sluice::sink {
+
+enum class Form : std::uint8_t { kBinary, kText };
+
+// How rows reach the table.
+enum class Way : std::uint8_t {
+  kCopy,         // COPY straight into the target
+  kStageInsert,  // COPY into a temporary table, then INSERT ... SELECT: views, row security, rules
+  kStageUpsert,  // COPY into a temporary table, then INSERT ... ON CONFLICT
+};
+
+struct PlanColumn {
+  std::string name;    // unquoted
+  std::string field;   // as the document names its source, for messages
+  int slot = 0;        // of the decoder
+  ColumnEncoder encoder;
+  task::OnAbsent on_absent = task::OnAbsent::kDefault;
+  task::OnNull on_null = task::OnNull::kNull;
+  // Where absent or null say default: this constant if given, else the column's own default.
+  std::optional<message::Kind> constant = std::nullopt;
+  std::string constant_text = {};  // strings decoded, everything else as JSON
+  bool key = false;
+  bool has_default = false;   // the table's own
+  // Absent can leave the column out of the row's shape (its default acts, or the old value stays).
+  bool optional = false;
+
+  message::Value constant_value() const {
+    message::Value value = message::Value::of(*constant, constant_text);
+    value.integer = constant_text == "true" ? 1 : 0;
+    return value;
+  }
+};
+
+struct Plan {
+  postgres::TableInfo table;
+  task::Write write = task::Write::kInsert;
+  Way way = Way::kCopy;
+  bool lock_target = true;   // LOCK TABLE before the signature is read
+  bool binary = true;        // every column has a binary encoder and the signature is sure
+  bool deletes = false;      // on_tombstone: delete
+  bool overriding = false;   // OVERRIDING SYSTEM VALUE: a mapped column is GENERATED ALWAYS identity
+  bool keeps = false;        // some column has on_absent: keep
+  task::OnTombstone on_tombstone = task::OnTombstone::kFail;
+  std::string time_zone;
+  std::vector<PlanColumn> columns;  // the key's columns first, in the key's order
+  int key_columns = 0;
+  message::DecoderConfig decoder;
+  bool decoder_reads_headers = false;
+  std::vector<int> key_slots;
+
+  // SQL text pieces, quoted.
+  std::string target;         // "schema"."table"
+  std::string stage_ddl;      // CREATE TEMPORARY TABLE ...; empty for kCopy
+  std::string delete_stage_ddl;
+};
+
+// All that is wrong, not only the first: unknown columns (with the nearest names), generated columns
+// mapped, options that do not fit a type, a key that no unique index serves (with the SQL that would
+// make one), a target that cannot be written this way.
+tl::expected<Plan, std::vector<Error>> compile(const task::Task& task, postgres::TableInfo table);
+
+// Names of the temporary tables of a lane's session.
+inline constexpr std::string_view kStage = "pg_temp.sluice_stage";
+inline constexpr std::string_view kDeleteStage = "pg_temp.sluice_delete_stage";
+
+}  // namespace sluice::sink

@@ -1,0 +1,487 @@
+#include "sink/writer.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/fail_point.h"
+#include "base/log.h"
+
+namespace sluice::sink {
+
+using postgres::Connection;
+using postgres::Rows;
+using std::chrono::steady_clock;
+
+namespace {
+
+std::vector<ledger::Range> ranges_of(const Batch& batch) {
+  std::vector<ledger::Range> ranges;
+  ranges.reserve(batch.partitions.size());
+  for (const auto& range : batch.partitions) ranges.push_back({range.key, range.from, range.to});
+  std::sort(ranges.begin(), ranges.end(),
+            [](const auto& a, const auto& b) { return a.key < b.key; });
+  return ranges;
+}
+
+Outcome stop(Error error, Phase phase) {
+  Outcome outcome;
+  outcome.kind = Outcome::Kind::kStop;
+  outcome.failure = FailureClass::kFatal;
+  outcome.error = std::move(error);
+  outcome.phase = phase;
+  return outcome;
+}
+
+Outcome from_decision(ledger::Decision decision) {
+  Outcome outcome;
+  outcome.kind = decision.kind == ledger::Decision::Kind::kStop ? Outcome::Kind::kStop
+                                                                : Outcome::Kind::kReposition;
+  outcome.failure = FailureClass::kFatal;
+  outcome.decision = std::move(decision);
+  return outcome;
+}
+
+Error ledger_lost(const ledger::Handle& handle) {
+  return fail(Domain::kLedger, "ledger_lost",
+              fmt::format("the row of task \"{}\" in {}.task is gone", handle.task, handle.schema),
+              "Somebody deleted the task or restored an older copy of the target. Restore its "
+              "ledger, or start again with --reset.")
+      .value();
+}
+
+}  // namespace
+
+Writer::Writer(WriterConfig config) : config_(std::move(config)) {}
+
+void Writer::drop() {
+  connection_.close();
+  rescue_.close();
+  rescuing_ = false;
+  awaiting_commit_ = false;
+}
+
+Outcome Writer::retry(Error error, Phase phase) {
+  Outcome outcome;
+  outcome.kind = Outcome::Kind::kRetry;
+  outcome.failure = config_.classify(error, phase);
+  outcome.phase = phase;
+  if (outcome.failure == FailureClass::kFatal) outcome.kind = Outcome::Kind::kStop;
+  outcome.error = std::move(error);
+  return outcome;
+}
+
+Async<Result<bool>> Writer::connect() {
+  if (connection_.is_open()) co_return true;
+  connection_ = Connection();
+  stage_ddl_.clear();
+  stage_bytes_ = 0;
+  delete_stage_bytes_ = 0;
+  auto conninfo = config_.conninfo();
+  if (!conninfo) co_return fail(conninfo.error());
+  std::string name = ledger::application_name(config_.handle, config_.instance);
+  connection_.set_deadline(std::nullopt);
+  Async<Result<bool>> connecting =
+      connection_.connect(std::move(*conninfo), std::move(name), config_.connect_timeout);
+  auto connected = co_await connecting;
+  co_return connected;
+}
+
+Async<bool> Writer::roll_back() {
+  if (!connection_.is_open()) co_return true;
+  connection_.set_deadline(steady_clock::now() + kServerPatience);
+  std::string sql = "ROLLBACK";
+  Async<Result<std::vector<Rows>>> rolling = connection_.query(std::move(sql));
+  auto done = co_await rolling;
+  if (!done) connection_.close();
+  co_return true;
+}
+
+// After a lock timeout on ledger rows: a frozen process may hold them for ever.
+Async<bool> Writer::end_stopped_holder(std::vector<ledger::Key> keys) {
+  auto conninfo = config_.conninfo();
+  if (!conninfo) co_return false;
+  rescue_ = Connection();
+  rescuing_ = true;
+  std::string name = ledger::application_name(config_.handle, config_.instance);
+  Async<Result<bool>> connecting =
+      rescue_.connect(std::move(*conninfo), std::move(name), config_.connect_timeout);
+  auto connected = co_await connecting;
+  bool ended = false;
+  if (connected) {
+    rescue_.set_deadline(steady_clock::now() + kServerPatience);
+    Async<Result<bool>> ending =
+        ledger::end_stopped_holder(rescue_, config_.handle, std::move(keys));
+    auto result = co_await ending;
+    if (!result) {
+      log::warning("cannot end the session that holds the ledger",
+                   {{"task", config_.handle.task},
+                    {"sqlstate", result.error().code},
+                    {"remedy", result.error().remedy}});
+    }
+    ended = result && *result;
+  }
+  rescue_.close();
+  rescuing_ = false;
+  if (ended) log::warning("ended a stopped session that held the ledger",
+                          {{"task", config_.handle.task}});
+  co_return ended;
+}
+
+Async<Result<Writer::Positions>> Writer::read_positions(std::vector<ledger::Key> keys) {
+  Async<Result<bool>> connecting = connect();
+  auto connected = co_await connecting;
+  if (!connected) co_return fail(connected.error());
+  std::vector<ledger::Range> ranges;
+  for (const auto& key : keys) ranges.push_back({key, 0, 0});
+  std::sort(ranges.begin(), ranges.end(),
+            [](const auto& a, const auto& b) { return a.key < b.key; });
+  connection_.set_deadline(steady_clock::now() + kServerPatience);
+  std::string sql = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '5s'; " +
+                    ledger::lock_sql(config_.handle, ranges) + "; ROLLBACK";
+  Async<Result<std::vector<Rows>>> reading = connection_.query(std::move(sql));
+  auto rows = co_await reading;
+  if (!rows) {
+    Error error = rows.error();
+    Async<bool> rolling = roll_back();
+    co_await rolling;
+    if (error.code == "55P03") {
+      Async<bool> ending = end_stopped_holder(std::move(keys));
+      co_await ending;
+    }
+    co_return fail(std::move(error));
+  }
+  const ledger::Locked locked = ledger::read_locked((*rows)[2], (*rows)[3], ranges);
+  Positions positions;
+  positions.task_exists = locked.task_exists;
+  positions.task_epoch = locked.task_epoch;
+  positions.rows = locked.rows;
+  co_return positions;
+}
+
+Async<Result<postgres::TableInfo>> Writer::read_table(postgres::TableName name) {
+  Async<Result<bool>> connecting = connect();
+  auto connected = co_await connecting;
+  if (!connected) co_return fail(connected.error());
+  connection_.set_deadline(steady_clock::now() + kServerPatience);
+  Async<Result<postgres::TableInfo>> reading = postgres::read_table(connection_, std::move(name));
+  auto table = co_await reading;
+  co_return table;
+}
+
+Async<Result<bool>> Writer::add_partitions(std::int64_t epoch,
+                                           std::map<std::string, ledger::TopicState> topics,
+                                           std::map<ledger::Key, std::int64_t> start) {
+  Async<Result<bool>> connecting = connect();
+  auto connected = co_await connecting;
+  if (!connected) co_return fail(connected.error());
+  connection_.set_deadline(steady_clock::now() + kServerPatience);
+  Async<Result<bool>> adding = ledger::add_partitions(connection_, config_.handle, epoch,
+                                                      std::move(topics), std::move(start));
+  auto added = co_await adding;
+  co_return added;
+}
+
+Async<Outcome> Writer::apply(Batch& batch, const Plan& plan, Records& records,
+                             ledger::LaneProtocol& protocol, Breaker& breaker, Tally& tally) {
+  Async<Result<bool>> connecting = connect();
+  auto connected = co_await connecting;
+  if (!connected) co_return retry(connected.error(), Phase::kConnect);
+
+  if (protocol.state() == ledger::State::kInDoubt) {
+    Async<Outcome> settling = settle_doubt(ranges_of(batch), protocol);
+    auto settled = co_await settling;
+    const bool again = settled.kind == Outcome::Kind::kRetry && settled.error.code.empty();
+    if (!again) co_return settled;
+    restore(batch, breaker);  // not applied, and now known: once more, from the same
+  } else {
+    remember(batch, breaker);
+  }
+
+  Async<Outcome> trying = attempt(batch, plan, records, protocol, breaker, tally, false);
+  auto outcome = co_await trying;
+  if (outcome.kind == Outcome::Kind::kRetry && outcome.failure == FailureClass::kData) {
+    Async<Outcome> isolating = attempt(batch, plan, records, protocol, breaker, tally, true);
+    outcome = co_await isolating;
+  }
+  if (outcome.kind == Outcome::Kind::kRetry && protocol.state() == ledger::State::kIdle) {
+    restore(batch, breaker);
+  }
+  co_return outcome;
+}
+
+void Writer::remember(const Batch& batch, const Breaker& breaker) {
+  before_.failures = batch.failures.size();
+  before_.cuts.clear();
+  for (const auto& range : batch.partitions) before_.cuts.push_back(range.cut);
+  before_.breaker = breaker;
+}
+
+void Writer::restore(Batch& batch, Breaker& breaker) const {
+  batch.failures.resize(before_.failures);
+  for (std::size_t i = 0; i < before_.cuts.size(); ++i) batch.partitions[i].cut = before_.cuts[i];
+  for (auto& row : batch.rows) row.dead = false;
+  breaker = *before_.breaker;
+}
+
+// The last COMMIT was never answered: what do the ledger rows say, now that its backend is gone?
+Async<Outcome> Writer::settle_doubt(std::vector<ledger::Range> ranges,
+                                    ledger::LaneProtocol& protocol) {
+  std::vector<ledger::Key> keys;
+  for (const auto& range : ranges) keys.push_back(range.key);
+  Async<Result<Positions>> reading = read_positions(std::move(keys));
+  auto positions = co_await reading;
+  if (!positions) co_return retry(positions.error(), Phase::kOpen);
+  if (!positions->task_exists) co_return stop(ledger_lost(config_.handle), Phase::kOpen);
+  ledger::Decision decision = protocol.resolved(positions->task_epoch, positions->rows);
+  log::info("settled a commit that nobody answered",
+            {{"task", config_.handle.task},
+             {"applied", decision.kind == ledger::Decision::Kind::kDone}});
+  Outcome outcome;
+  switch (decision.kind) {
+    case ledger::Decision::Kind::kDone: outcome.kind = Outcome::Kind::kApplied; co_return outcome;
+    case ledger::Decision::Kind::kGo:
+    case ledger::Decision::Kind::kRetry:
+      outcome.kind = Outcome::Kind::kRetry;  // without an error: apply() goes on at once
+      co_return outcome;
+    case ledger::Decision::Kind::kReposition:
+    case ledger::Decision::Kind::kStop: break;
+  }
+  co_return from_decision(std::move(decision));
+}
+
+// BEGIN, settings, locks, positions, signature: one round trip.
+Async<Result<bool>> Writer::open(const Batch& batch, const Plan& plan, ledger::Locked& locked,
+                                 bool& same_signature) {
+  const std::vector<ledger::Range> ranges = ranges_of(batch);
+  std::string sql = "BEGIN ISOLATION LEVEL READ COMMITTED; ";
+  sql += fmt::format(
+      "SELECT set_config('lock_timeout', '5s', true), "
+      "set_config('statement_timeout', '{}', true), "
+      "set_config('idle_in_transaction_session_timeout', '30s', true), "
+      "set_config('DateStyle', 'ISO, YMD', true), set_config('IntervalStyle', 'postgres', true), "
+      "set_config('TimeZone', {}, true), set_config('client_encoding', 'UTF8', true), "
+      "set_config('array_nulls', 'on', true), set_config('xmloption', 'content', true), "
+      "set_config('bytea_output', 'hex', true), "
+      "set_config('enable_hashjoin', '{}', true), set_config('enable_mergejoin', '{}', true); ",
+      config_.statement_timeout.count(), Connection::literal(plan.time_zone),
+      plan.deletes ? "off" : "on", plan.deletes ? "off" : "on");
+  sql += ledger::lock_sql(config_.handle, ranges);
+  if (plan.lock_target) {
+    sql += fmt::format("; LOCK TABLE ONLY {} IN ROW EXCLUSIVE MODE", plan.target);
+  }
+  // The name first: after a rename the oid alone would still look the same.
+  sql += fmt::format("; SELECT to_regclass({})::oid; ", Connection::literal(plan.target));
+  sql += postgres::signature_sql(plan.table.oid);
+  connection_.set_deadline(steady_clock::now() + config_.statement_timeout + kServerPatience);
+  Async<Result<std::vector<Rows>>> opening = connection_.query(std::move(sql));
+  auto results = co_await opening;
+  if (!results) co_return fail(results.error());
+  const std::vector<Rows>& rows = *results;
+  locked = ledger::read_locked(rows[2], rows[3], ranges);
+  const Rows& name = rows[rows.size() - 2];
+  const Rows& signature = rows[rows.size() - 1];
+  same_signature = !name.is_null(0, 0) && name.integer(0, 0) == plan.table.oid &&
+                   signature.size() == 1 && signature.text(0, 0) == plan.table.signature;
+  co_return true;
+}
+
+Async<Outcome> Writer::attempt(Batch& batch, const Plan& plan, Records& records,
+                               ledger::LaneProtocol& protocol, Breaker& breaker, Tally& tally,
+                               bool isolate) {
+  Async<Result<bool>> connecting = connect();  // a failed attempt may have lost it
+  auto connected = co_await connecting;
+  if (!connected) co_return retry(connected.error(), Phase::kConnect);
+  if (plan.way != Way::kCopy && stage_ddl_ != plan.stage_ddl + plan.delete_stage_ddl) {
+    Async<Step> preparing = prepare_stage(plan);
+    auto prepared = co_await preparing;
+    if (!prepared) co_return retry(prepared.error().error, prepared.error().phase);
+  }
+
+  protocol.begin(ranges_of(batch));
+  ledger::Locked locked;
+  bool same_signature = false;
+  Async<Result<bool>> opening = open(batch, plan, locked, same_signature);
+  auto opened = co_await opening;
+  if (!opened) {
+    protocol.connection_lost();
+    Async<bool> rolling = roll_back();
+    co_await rolling;
+    if (opened.error().code == "55P03") {
+      std::vector<ledger::Key> keys;
+      for (const auto& range : batch.partitions) keys.push_back(range.key);
+      Async<bool> ending = end_stopped_holder(std::move(keys));
+      co_await ending;
+    }
+    co_return retry(opened.error(), Phase::kOpen);
+  }
+  Outcome verdict;
+  bool go = false;
+  if (!locked.task_exists) {
+    protocol.connection_lost();
+    verdict = stop(ledger_lost(config_.handle), Phase::kOpen);
+  } else {
+    ledger::Decision decision = protocol.locked(locked.task_epoch, locked.rows);
+    go = decision.kind == ledger::Decision::Kind::kGo;
+    if (!go) verdict = from_decision(std::move(decision));
+  }
+  if (go && !same_signature) {
+    protocol.connection_lost();
+    go = false;
+    verdict.kind = Outcome::Kind::kRetry;
+    verdict.failure = FailureClass::kPlan;
+    verdict.error = fail(Domain::kPostgres, "signature",
+                         fmt::format("{} was altered, or another table has its name", plan.target))
+                        .value();
+  }
+  if (!go) {
+    Async<bool> rolling = roll_back();
+    co_await rolling;
+    co_return verdict;
+  }
+
+  Step written = true;
+  if (isolate) {
+    Async<Step> writing = write_isolated(batch, plan, records, breaker);
+    written = co_await writing;
+  } else {
+    Async<Step> writing = write_range(batch, plan, 0, batch.rows.size());
+    written = co_await writing;
+  }
+  if (written && config_.on_failure == task::OnFailure::kDeliver && !batch.failures.empty()) {
+    Async<Step> burying = write_dead_letters(batch, records);
+    written = co_await burying;
+  }
+  if (!written) {
+    protocol.connection_lost();
+    Async<bool> rolling = roll_back();
+    co_await rolling;
+    if (written.error().error.code == "breaker") {
+      co_return stop(written.error().error, written.error().phase);
+    }
+    Outcome outcome = retry(written.error().error, written.error().phase);
+    // One statement met a key twice in two spellings: single rows cannot.
+    if (!isolate && outcome.error.code == "21000") {
+      outcome.kind = Outcome::Kind::kRetry;
+      outcome.failure = FailureClass::kData;
+    }
+    co_return outcome;
+  }
+  Async<Outcome> committing = commit(batch, records, protocol, tally);
+  auto outcome = co_await committing;
+  co_return outcome;
+}
+
+Async<Outcome> Writer::commit(Batch& batch, Records& records, ledger::LaneProtocol& protocol,
+                              Tally& tally) {
+  tally = {};
+  struct Counts {
+    std::int64_t applied = 0, failed = 0;
+  };
+  std::vector<Counts> counts(batch.partitions.size());
+  for (const auto& row : batch.rows) {
+    if (row.dead) continue;
+    ++counts[row.partition].applied;
+    ++(row.operation == Operation::kDelete ? tally.deleted : tally.written);
+  }
+  for (const auto& failure : batch.failures) ++counts[failure.partition].failed;
+  const bool retain = config_.on_failure == task::OnFailure::kRetain;
+  const bool deliver = config_.on_failure == task::OnFailure::kDeliver;
+  std::vector<ledger::Move> moves;
+  for (std::size_t i = 0; i < batch.partitions.size(); ++i) {
+    const PartitionRange& range = batch.partitions[i];
+    ledger::Move move{.key = range.key, .from = range.from, .to = range.to};
+    move.last_offset = range.last_offset;
+    move.last_timestamp_ms = range.last_timestamp_ms;
+    move.complete = range.at_end;
+    if (range.cut >= 0) {
+      SLUICE_CHECK(retain);
+      move.to = range.cut;
+      move.complete = false;
+      move.last_offset = -1;
+      for (std::size_t r = 0; r < batch.record_partitions.size(); ++r) {
+        if (batch.record_partitions[r] != i) continue;
+        const message::Message message = records.at(r);
+        if (message.offset >= range.cut) break;
+        move.last_offset = message.offset;
+        move.last_timestamp_ms = message.timestamp_ms;
+      }
+      protocol.cut(range.key, range.cut);
+    }
+    move.applied = counts[i].applied + range.ignored;
+    if (!retain) (deliver ? move.dead : move.discarded) = counts[i].failed;
+    tally.ignored += range.ignored;
+    tally.discarded += move.discarded;
+    tally.dead += move.dead;
+    if (move.to > move.from) moves.push_back(std::move(move));
+  }
+  if (retain) {
+    for (const auto& failure : batch.failures) {
+      const std::int64_t offset = records.at(failure.record).offset;
+      if (batch.partitions[failure.partition].cut != offset) continue;
+      tally.cuts.push_back({failure.partition, offset, failure.error});
+    }
+  }
+  std::sort(moves.begin(), moves.end(),
+            [](const auto& a, const auto& b) { return a.key < b.key; });
+
+  if (SLUICE_FAIL_POINT("before_ledger")) connection_.close();
+  std::string sql = "SET CONSTRAINTS ALL IMMEDIATE; ";
+  if (!moves.empty()) sql += ledger::move_sql(config_.handle, protocol.epoch(), moves) + "; ";
+#ifdef SLUICE_FAIL_POINTS
+  // Two round trips in a build for tests, so that there is a moment between ledger and COMMIT.
+  connection_.set_deadline(steady_clock::now() + config_.statement_timeout + kServerPatience);
+  Async<Result<std::vector<Rows>>> moving = connection_.query(std::move(sql));
+  auto moved = co_await moving;
+  sql.clear();
+  if (!moved) {
+    protocol.connection_lost();
+    Async<bool> rolling = roll_back();
+    co_await rolling;
+    co_return retry(moved.error(), moved.error().code == "22012" ? Phase::kMove : Phase::kWrite);
+  }
+  if (SLUICE_FAIL_POINT("after_ledger")) connection_.close();
+  if (SLUICE_FAIL_POINT("before_commit")) connection_.close();
+#endif
+  sql += "COMMIT";
+  connection_.set_deadline(steady_clock::now() + config_.statement_timeout + kServerPatience);
+  protocol.commit_sent();
+  awaiting_commit_ = true;
+  Async<Result<std::vector<Rows>>> committing = connection_.query(std::move(sql));
+  auto committed = co_await committing;
+  awaiting_commit_ = false;
+
+  ledger::CommitAnswer answer = ledger::CommitAnswer::kUnknown;
+  if (committed) {
+    answer = ledger::classify_commit(committed->back().tag(), {}, {});
+  } else {
+    const Error& error = committed.error();
+    answer = ledger::classify_commit({}, error.severity, error.code.size() == 5 ? error.code : "");
+  }
+  const ledger::Decision decision = protocol.commit_answered(answer);
+  Outcome outcome;
+  if (decision.kind == ledger::Decision::Kind::kDone) {
+    outcome.kind = Outcome::Kind::kApplied;
+    co_return outcome;
+  }
+  Error error = committed ? fail(Domain::kPostgres, "25P02",
+                                 "PostgreSQL answered COMMIT with ROLLBACK: a statement had failed")
+                                .value()
+                          : committed.error();
+  if (protocol.state() == ledger::State::kInDoubt) {
+    connection_.close();
+    outcome = retry(std::move(error), Phase::kCommit);
+    outcome.kind = Outcome::Kind::kRetry;
+    outcome.failure = FailureClass::kInDoubt;
+    co_return outcome;
+  }
+  Async<bool> rolling = roll_back();
+  co_await rolling;
+  const Phase phase = error.code == "22012" ? Phase::kMove
+                      : committed           ? Phase::kCommit
+                                            : Phase::kWrite;
+  co_return retry(std::move(error), phase);
+}
+
+}  // namespace sluice::sink

@@ -1,0 +1,171 @@
+// Writer: the one transaction. Owns a lane's PostgreSQL connection and its temporary tables; takes a
+// batch and a LaneProtocol through BEGIN, locks, rows, dead letters, ledger and COMMIT, isolates bad
+// rows, and finds out what became of a COMMIT that nobody answered.
+//
+// One lane's thread. apply() and read_positions() are coroutines; never two at once. Destroying one
+// that is suspended leaves the connection in an unknown state: call drop() then. The caller decides
+// about waiting and retrying: every return says what happened, never sleeps.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/async.h"
+#include "base/failure.h"
+#include "ledger/ledger.h"
+#include "ledger/protocol.h"
+#include "postgres/connection.h"
+#include "sink/batch.h"
+#include "sink/breaker.h"
+#include "sink/compaction.h"
+#include "sink/plan.h"
+
+namespace sluice::sink {
+
+// How much longer than the server's own timeouts the client waits: those come with a reason.
+inline constexpr std::chrono::seconds kServerPatience{30};
+
+struct WriterConfig {
+  std::function<Result<std::string>()> conninfo;  // read again at every reconnect
+  std::string instance;  // names this process and lane in application_name
+  ledger::Handle handle;
+  task::OnFailure on_failure = task::OnFailure::kRetain;
+  Classify classify = nullptr;
+  std::chrono::milliseconds connect_timeout{10'000};
+  std::chrono::milliseconds statement_timeout{300'000};  // each statement; the server's, SET LOCAL
+};
+
+// What became of apply().
+struct Outcome {
+  enum class Kind : std::uint8_t {
+    kApplied,     // committed; `tally` counts it
+    kRetry,       // not applied, or not known: call apply() again with the same batch, after what
+                  // `failure` calls for (kEnvironment, kConflict: wait; kPlan: compile anew first)
+    kReposition,  // the batch is void; go on from `decision.positions`
+    kStop,        // the lane ends: `decision.verdict`, or `error` with class kFatal or the breaker
+  };
+  Kind kind = Kind::kRetry;
+  FailureClass failure = FailureClass::kEnvironment;
+  Error error;
+  Phase phase = Phase::kOpen;
+  ledger::Decision decision;
+};
+
+// Exact figures of one committed batch.
+struct Tally {
+  std::int64_t written = 0;    // rows: inserts and upserts, one for each message
+  std::int64_t deleted = 0;
+  std::int64_t ignored = 0;
+  std::int64_t discarded = 0;
+  std::int64_t dead = 0;
+  // Policy retain: partitions that were cut, by index into Batch::partitions, each with the failure.
+  struct Cut {
+    std::uint16_t partition = 0;
+    std::int64_t offset = 0;
+    Error error;
+  };
+  std::vector<Cut> cuts;
+};
+
+class Writer {
+ public:
+  explicit Writer(WriterConfig config);
+
+  // The batch's failures may grow (rows that PostgreSQL refused). On kApplied `tally` is set.
+  Async<Outcome> apply(Batch& batch, const Plan& plan, Records& records,
+                       ledger::LaneProtocol& protocol, Breaker& breaker, Tally& tally);
+
+  // The ledger rows of `keys`, read under their locks: whoever held them has ended. For partitions
+  // that were assigned, and for positions that are unknown after abandon().
+  struct Positions {
+    bool task_exists = false;
+    std::int64_t task_epoch = 0;
+    std::vector<ledger::Found> rows;
+  };
+  Async<Result<Positions>> read_positions(std::vector<ledger::Key> keys);
+
+  // The catalog as it is now.
+  Async<Result<postgres::TableInfo>> read_table(postgres::TableName name);
+  Async<Result<bool>> add_partitions(std::int64_t epoch,
+                                     std::map<std::string, ledger::TopicState> topics,
+                                     std::map<ledger::Key, std::int64_t> start);
+
+  // Closes the socket at once; whatever was open is rolled back by the server, or in doubt.
+  void drop();
+  bool connected() const { return connection_.is_open(); }
+  // Between a COMMIT sent and its answer.
+  bool awaiting_commit() const { return awaiting_commit_; }
+
+  // For the lane's loop: the socket that is waited for now (see postgres::Connection).
+  postgres::Connection& active() { return rescuing_ ? rescue_ : connection_; }
+
+ private:
+  struct Failed {  // why a step ended
+    Error error;
+    Phase phase = Phase::kOpen;
+    // The row that the server's message points at, as an index into Batch::rows: a hint.
+    std::optional<std::size_t> row;
+  };
+  using Step = tl::expected<bool, Failed>;
+
+  Async<Result<bool>> connect();
+  Async<Outcome> settle_doubt(std::vector<ledger::Range> ranges, ledger::LaneProtocol& protocol);
+  Async<Outcome> attempt(Batch& batch, const Plan& plan, Records& records,
+                         ledger::LaneProtocol& protocol, Breaker& breaker, Tally& tally,
+                         bool isolate);
+  Async<Result<bool>> open(const Batch& batch, const Plan& plan, ledger::Locked& locked,
+                           bool& same_signature);
+  Async<Step> write_range(Batch& batch, const Plan& plan, std::size_t from, std::size_t to);
+  Async<Step> copy_shape(Batch& batch, const Plan& plan, std::uint16_t shape);
+  Async<Step> stage_shape(Batch& batch, const Plan& plan, std::uint16_t shape);
+  Async<Step> delete_keys(Batch& batch, const Plan& plan);
+  Async<Step> copy_rows(std::string sql, const Batch& batch, std::string relation);
+  Async<Step> execute(std::string sql);
+  Async<Step> write_isolated(Batch& batch, const Plan& plan, const Records& records,
+                             Breaker& breaker);
+  Async<Step> prepare_stage(const Plan& plan);
+  Async<Step> empty_stage(std::string table, std::int64_t& bytes);
+  Async<Step> write_dead_letters(const Batch& batch, Records& records);
+  Async<Outcome> commit(Batch& batch, Records& records, ledger::LaneProtocol& protocol,
+                        Tally& tally);
+  Async<bool> roll_back();
+  Async<bool> end_stopped_holder(std::vector<ledger::Key> keys);
+  Outcome retry(Error error, Phase phase);
+  void remember(const Batch& batch, const Breaker& breaker);
+  void restore(Batch& batch, Breaker& breaker) const;
+  // Takes a bad row out of the batch; false when the breaker opens.
+  bool take_out(Batch& batch, std::size_t row, Error error, Breaker& breaker,
+                const Records& records) const;
+
+  WriterConfig config_;
+  postgres::Connection connection_;
+  postgres::Connection rescue_;  // ends a stopped holder while connection_ waits for nothing
+  bool rescuing_ = false;
+  bool awaiting_commit_ = false;
+
+  // The temporary tables of this session: the DDL they were made by; empty if there are none.
+  std::string stage_ddl_;
+  std::int64_t stage_bytes_ = 0;         // written since the last TRUNCATE
+  std::int64_t delete_stage_bytes_ = 0;
+
+  // What an attempt changes besides the database, as it was before: the next one starts from there.
+  struct Before {
+    std::size_t failures = 0;
+    std::vector<std::int64_t> cuts;
+    std::optional<Breaker> breaker;
+  };
+  Before before_;
+
+  // Scratch of one range, kept for its memory.
+  Compaction compaction_;                // what is left of the range's changes, by key
+  std::vector<std::uint32_t> sent_;      // the records of one COPY, in the order sent
+  std::vector<std::string_view> slices_;
+  Buffer gathered_;
+};
+
+}  // namespace sluice::sink

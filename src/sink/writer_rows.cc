@@ -1,0 +1,369 @@
+// The part of Writer that puts rows into the table: COPY, stage and merge, isolation of bad rows.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+#include "base/log.h"
+#include "sink/writer.h"
+
+namespace sluice::sink {
+
+using postgres::Connection;
+using postgres::Rows;
+using std::chrono::steady_clock;
+
+namespace {
+
+// Smaller ranges empty their stage by DELETE, which leaves no catalog rows behind; but DELETE never
+// gives a temporary table's space back, so beyond this many bytes it is TRUNCATE once.
+constexpr std::int64_t kStageKeepBytes = 8 << 20;
+
+std::string quoted(std::string_view name) { return Connection::identifier(name); }
+
+std::string column_list(const Plan& plan, const std::string& states) {
+  std::string list;
+  for (std::size_t i = 0; i < plan.columns.size(); ++i) {
+    if (states[i] != Shape::kPresent) continue;
+    if (!list.empty()) list += ", ";
+    list += quoted(plan.columns[i].name);
+  }
+  return list;
+}
+
+std::string key_list(const Plan& plan) {
+  std::string list;
+  for (int i = 0; i < plan.key_columns; ++i) {
+    if (i > 0) list += ", ";
+    list += quoted(plan.columns[static_cast<std::size_t>(i)].name);
+  }
+  return list;
+}
+
+std::string copy_sql(const std::string& target, const std::string& columns, Form form) {
+  return fmt::format("COPY {} ({}) FROM STDIN{}", target, columns,
+                     form == Form::kBinary ? " (FORMAT binary)" : "");
+}
+
+// The line that the last "COPY relation, line N" of PostgreSQL's context names; the words are
+// translated, the order is not. Triggers put lines of their own before it.
+std::optional<std::size_t> line_of(std::string_view detail, std::string_view relation) {
+  const std::string mark = fmt::format("COPY {}, ", relation);
+  const auto found = detail.rfind(mark);
+  if (found == std::string_view::npos) return std::nullopt;
+  std::string_view rest = detail.substr(found + mark.size());
+  rest = rest.substr(0, rest.find('\n'));
+  const auto digit = rest.find_first_of("0123456789");
+  if (digit == std::string_view::npos) return std::nullopt;
+  std::size_t line = 0;
+  std::from_chars(rest.data() + digit, rest.data() + rest.size(), line);
+  return line == 0 ? std::nullopt : std::optional(line);
+}
+
+}  // namespace
+
+Async<Writer::Step> Writer::execute(std::string sql) {
+  connection_.set_deadline(steady_clock::now() + config_.statement_timeout + kServerPatience);
+  Async<Result<std::vector<Rows>>> running = connection_.query(std::move(sql));
+  auto done = co_await running;
+  if (!done) co_return tl::unexpected(Failed{done.error(), Phase::kWrite, std::nullopt});
+  co_return true;
+}
+
+Async<Writer::Step> Writer::prepare_stage(const Plan& plan) {
+  std::string sql = plan.stage_ddl;
+  if (!plan.delete_stage_ddl.empty()) sql += "; " + plan.delete_stage_ddl;
+  Async<Step> creating = execute(std::move(sql));
+  auto created = co_await creating;
+  if (!created) {
+    Failed failed = created.error();
+    failed.phase = Phase::kRead;
+    co_return tl::unexpected(std::move(failed));
+  }
+  stage_ddl_ = plan.stage_ddl + plan.delete_stage_ddl;
+  stage_bytes_ = 0;
+  delete_stage_bytes_ = 0;
+  co_return true;
+}
+
+Async<Writer::Step> Writer::empty_stage(std::string table, std::int64_t& bytes) {
+  if (bytes == 0) co_return true;
+  const bool truncate = bytes > kStageKeepBytes;
+  std::string sql = (truncate ? "TRUNCATE " : "DELETE FROM ") + table;
+  Async<Step> emptying = execute(std::move(sql));
+  auto emptied = co_await emptying;
+  // The count survives a rollback of this transaction: too high then, never too low.
+  if (emptied && truncate) bytes = 0;
+  co_return emptied;
+}
+
+// Sends `slices_`, the rows of the records in sent_, as one COPY into `relation` (unqualified).
+Async<Writer::Step> Writer::copy_rows(std::string sql, const Batch& batch, std::string relation) {
+  std::vector<std::string_view> data;
+  if (batch.form == Form::kBinary) data.push_back(kBinaryHeader);
+  data.insert(data.end(), slices_.begin(), slices_.end());
+  if (batch.form == Form::kBinary) data.push_back(kBinaryTrailer);
+  connection_.set_deadline(steady_clock::now() + config_.statement_timeout + kServerPatience);
+  Async<Result<std::int64_t>> copying = connection_.copy_in(std::move(sql), std::move(data));
+  auto copied = co_await copying;
+  if (copied) co_return true;  // a trigger may have swallowed some: not ours to judge
+  Failed failed{copied.error(), Phase::kWrite, std::nullopt};
+  const auto line = line_of(failed.error.detail, relation);
+  if (line && *line <= sent_.size()) {
+    const std::uint32_t record = sent_[*line - 1];
+    const auto found = std::lower_bound(
+        batch.rows.begin(), batch.rows.end(), record,
+        [](const Row& row, std::uint32_t wanted) { return row.record < wanted; });
+    failed.row = static_cast<std::size_t>(found - batch.rows.begin());
+  }
+  co_return tl::unexpected(std::move(failed));
+}
+
+// Rows [from, to) of the batch that are not dead, in as many COPYs as they have shapes.
+Async<Writer::Step> Writer::write_range(Batch& batch, const Plan& plan, std::size_t from,
+                                        std::size_t to) {
+  if (plan.way == Way::kStageUpsert) {
+    compaction_.fold(batch, plan, from, to);
+    if (!compaction_.deletes().empty()) {
+      Async<Step> deleting = delete_keys(batch, plan);
+      auto deleted = co_await deleting;
+      if (!deleted) co_return deleted;
+    }
+  }
+  for (std::size_t shape = 0; shape < batch.shapes.size(); ++shape) {
+    sent_.clear();
+    slices_.clear();
+    gathered_.clear();
+    if (plan.way == Way::kStageUpsert) {
+      for (const Row& row : compaction_.upserts()) {
+        if (row.shape != shape) continue;
+        sent_.push_back(row.record);
+        gathered_.append(batch.bytes.view(row.begin, row.length));
+      }
+      slices_.push_back(gathered_.view());
+    } else {
+      for (std::size_t i = from; i < to; ++i) {
+        const Row& row = batch.rows[i];
+        if (row.dead || row.shape != shape) continue;
+        const std::string_view slice = batch.bytes.view(row.begin, row.length);
+        // Neighbours are one slice: a clean batch of one shape is sent as it lies.
+        if (!sent_.empty() && slices_.back().data() + slices_.back().size() == slice.data()) {
+          slices_.back() = {slices_.back().data(), slices_.back().size() + slice.size()};
+        } else {
+          slices_.push_back(slice);
+        }
+        sent_.push_back(row.record);
+      }
+    }
+    if (sent_.empty()) continue;
+    Async<Step> writing = plan.way == Way::kCopy
+                              ? copy_shape(batch, plan, static_cast<std::uint16_t>(shape))
+                              : stage_shape(batch, plan, static_cast<std::uint16_t>(shape));
+    auto written = co_await writing;
+    if (!written) co_return written;
+  }
+  co_return true;
+}
+
+Async<Writer::Step> Writer::copy_shape(Batch& batch, const Plan& plan, std::uint16_t shape) {
+  const std::string columns = column_list(plan, batch.shapes[shape].states);
+  if (columns.empty()) {  // every column by its default
+    std::string sql = fmt::format("INSERT INTO {} SELECT FROM generate_series(1, {})", plan.target,
+                                  sent_.size());
+    Async<Step> inserting = execute(std::move(sql));
+    auto inserted = co_await inserting;
+    co_return inserted;
+  }
+  std::string sql = copy_sql(plan.target, columns, batch.form);
+  Async<Step> copying = copy_rows(std::move(sql), batch, plan.table.name);
+  auto copied = co_await copying;
+  co_return copied;
+}
+
+Async<Writer::Step> Writer::stage_shape(Batch& batch, const Plan& plan, std::uint16_t shape) {
+  const std::string& states = batch.shapes[shape].states;
+  const std::string columns = column_list(plan, states);
+  if (columns.empty()) {
+    Async<Step> inserting = copy_shape(batch, plan, shape);
+    auto inserted = co_await inserting;
+    co_return inserted;
+  }
+  std::string stage(kStage);
+  Async<Step> emptying = empty_stage(stage, stage_bytes_);
+  auto emptied = co_await emptying;
+  if (!emptied) co_return emptied;
+  for (const auto slice : slices_) stage_bytes_ += static_cast<std::int64_t>(slice.size());
+  std::string copy = copy_sql(stage, columns, batch.form);
+  Async<Step> copying = copy_rows(std::move(copy), batch, stage.substr(stage.find('.') + 1));
+  auto copied = co_await copying;
+  if (!copied) co_return copied;
+
+  std::string sql =
+      fmt::format("INSERT INTO {} ({}){} SELECT {} FROM {}", plan.target, columns,
+                  plan.overriding ? " OVERRIDING SYSTEM VALUE" : "", columns, kStage);
+  if (plan.way == Way::kStageUpsert) {
+    std::string set;
+    for (std::size_t i = static_cast<std::size_t>(plan.key_columns); i < plan.columns.size(); ++i) {
+      if (states[i] == Shape::kKeep) continue;
+      const std::string name = quoted(plan.columns[i].name);
+      set += fmt::format("{}{} = excluded.{}", set.empty() ? "" : ", ", name, name);
+    }
+    sql += fmt::format(" ON CONFLICT ({}) DO {}", key_list(plan),
+                       set.empty() ? "NOTHING" : "UPDATE SET " + set);
+  }
+  Async<Step> merging = execute(std::move(sql));
+  auto merged = co_await merging;
+  co_return merged;
+}
+
+Async<Writer::Step> Writer::delete_keys(Batch& batch, const Plan& plan) {
+  sent_.clear();
+  slices_.clear();
+  gathered_.clear();
+  for (const Row& row : compaction_.deletes()) {
+    sent_.push_back(row.record);
+    gathered_.append(batch.bytes.view(row.begin, row.length));
+  }
+  slices_.push_back(gathered_.view());
+  std::string stage(kDeleteStage);
+  Async<Step> emptying = empty_stage(stage, delete_stage_bytes_);
+  auto emptied = co_await emptying;
+  if (!emptied) co_return emptied;
+  delete_stage_bytes_ += static_cast<std::int64_t>(gathered_.size());
+  std::string copy = copy_sql(stage, key_list(plan), batch.form);
+  Async<Step> copying = copy_rows(std::move(copy), batch, stage.substr(stage.find('.') + 1));
+  auto copied = co_await copying;
+  if (!copied) co_return copied;
+  std::string condition;
+  for (int i = 0; i < plan.key_columns; ++i) {
+    const std::string name = quoted(plan.columns[static_cast<std::size_t>(i)].name);
+    condition += fmt::format("{}t.{} = d.{}", i > 0 ? " AND " : "", name, name);
+  }
+  std::string sql = fmt::format("DELETE FROM {} t USING {} d WHERE {}", plan.target, kDeleteStage,
+                                condition);
+  Async<Step> deleting = execute(std::move(sql));
+  auto deleted = co_await deleting;
+  co_return deleted;
+}
+
+bool Writer::take_out(Batch& batch, std::size_t row, Error error, Breaker& breaker,
+                      const Records& records) const {
+  Row& bad = batch.rows[row];
+  bad.dead = true;
+  batch.failures.push_back({bad.record, bad.partition, std::move(error)});
+  if (config_.on_failure != task::OnFailure::kRetain) {
+    return !breaker.bad(batch.first_sequence + bad.record);
+  }
+  // Nothing of this partition from here on; what lies before is written already or about to be.
+  PartitionRange& range = batch.partitions[bad.partition];
+  const std::int64_t offset = records.at(bad.record).offset;
+  if (range.cut < 0 || offset < range.cut) range.cut = offset;
+  for (std::size_t i = row + 1; i < batch.rows.size(); ++i) {
+    if (batch.rows[i].partition == bad.partition) batch.rows[i].dead = true;
+  }
+  return true;
+}
+
+// Writes the batch piece by piece under savepoints, in its order, until every bad row stands alone.
+// PostgreSQL names a line for most errors of COPY: only a hint, but a good one. The pieces before
+// it, that row, and the pieces after it are tried by themselves; without a hint the piece is halved.
+Async<Writer::Step> Writer::write_isolated(Batch& batch, const Plan& plan, const Records& records,
+                                           Breaker& breaker) {
+  struct Piece {
+    std::size_t from, to;
+  };
+  std::vector<Piece> pieces{{0, batch.rows.size()}};
+  while (!pieces.empty()) {
+    const Piece piece = pieces.back();
+    pieces.pop_back();
+    const auto begin = batch.rows.begin();
+    const auto alive = std::count_if(begin + static_cast<std::ptrdiff_t>(piece.from),
+                                     begin + static_cast<std::ptrdiff_t>(piece.to),
+                                     [](const Row& row) { return !row.dead; });
+    if (alive == 0) continue;
+    Async<Step> saving = execute("SAVEPOINT sluice");
+    auto step = co_await saving;
+    if (!step) co_return step;
+    Async<Step> writing = write_range(batch, plan, piece.from, piece.to);
+    step = co_await writing;
+    if (step) {
+      // Deferred constraints belong to the piece that breaks them.
+      Async<Step> checking =
+          execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED; "
+                  "RELEASE SAVEPOINT sluice");
+      step = co_await checking;
+      if (step) continue;
+    }
+    Failed failed = step.error();
+    const bool twice = failed.error.code == "21000" && alive > 1;
+    if (!twice && config_.classify(failed.error, failed.phase) != FailureClass::kData) {
+      co_return tl::unexpected(std::move(failed));
+    }
+    Async<Step> undoing = execute("ROLLBACK TO SAVEPOINT sluice; RELEASE SAVEPOINT sluice");
+    step = co_await undoing;
+    if (!step) co_return step;
+
+    if (alive == 1) {
+      std::size_t row = piece.from;
+      while (batch.rows[row].dead) ++row;
+      if (!take_out(batch, row, std::move(failed.error), breaker, records)) {
+        Failed open;
+        open.error = fail(Domain::kMessage, "breaker",
+                          fmt::format("the breaker opened: {} of the last messages could not be "
+                                      "applied",
+                                      breaker.limit()),
+                          "Look at the dead letters or the log for the reason; correct the "
+                          "mapping, or raise `breaker`.")
+                         .value();
+        co_return tl::unexpected(std::move(open));
+      }
+      continue;
+    }
+    std::size_t middle = piece.from + (piece.to - piece.from) / 2;
+    if (failed.row && *failed.row >= piece.from && *failed.row < piece.to) {
+      const std::size_t row = *failed.row;
+      if (row + 1 < piece.to) pieces.push_back({row + 1, piece.to});
+      pieces.push_back({row, row + 1});
+      if (row > piece.from) pieces.push_back({piece.from, row});
+      continue;
+    }
+    pieces.push_back({middle, piece.to});
+    pieces.push_back({piece.from, middle});
+  }
+  co_return true;
+}
+
+Async<Writer::Step> Writer::write_dead_letters(const Batch& batch, Records& records) {
+  Buffer data;
+  data.append(kBinaryHeader);
+  for (const auto& failure : batch.failures) {
+    const message::Message message = records.full(failure.record);
+    ledger::DeadLetter letter;
+    letter.key = batch.partitions[failure.partition].key;
+    letter.offset = message.offset;
+    letter.timestamp_ms = message.timestamp_ms;
+    if (!message.key_null) letter.message_key = message.key;
+    if (!message.value_null) letter.value = message.value;
+    for (const auto& header : message.headers) {
+      letter.headers.push_back(
+          {header.name, header.null ? std::nullopt : std::optional(header.value)});
+    }
+    letter.reason_class = failure.error.domain == Domain::kMessage ? "message" : "data";
+    letter.code = failure.error.code;
+    letter.message = to_string(failure.error);
+    if (!failure.error.detail.empty()) letter.message += "\n" + failure.error.detail;
+    letter.column = failure.error.column;
+    ledger::append_dead_letter(config_.handle, letter, data);
+  }
+  data.append(kBinaryTrailer);
+  std::string sql = ledger::dead_letter_copy_sql(config_.handle);
+  std::vector<std::string_view> slices{data.view()};
+  connection_.set_deadline(steady_clock::now() + config_.statement_timeout + kServerPatience);
+  Async<Result<std::int64_t>> copying = connection_.copy_in(std::move(sql), std::move(slices));
+  auto copied = co_await copying;
+  if (!copied) co_return tl::unexpected(Failed{copied.error(), Phase::kMove, std::nullopt});
+  co_return true;
+}
+
+}  // namespace sluice::sink

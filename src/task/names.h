@@ -1,0 +1,57 @@
+// The names that the document gives to the values of each enum; parse.cc reads them, canonical.cc
+// writes them. A unit test holds them against the table of keys.
+#pragma once
+
+#include <string_view>
+#include <utility>
+
+#include "task/task.h"
+
+namespace sluice::task {
+
+template <class E>
+using Name = std::pair<std::string_view, E>;
+
+inline constexpr Name<OnGap> kOnGapNames[] = {{"stop", OnGap::kStop},
+                                              {"continue", OnGap::kContinue}};
+inline constexpr Name<Write> kWriteNames[] = {{"insert", Write::kInsert},
+                                              {"upsert", Write::kUpsert}};
+inline constexpr Name<OnFailure> kOnFailureNames[] = {{"retain", OnFailure::kRetain},
+                                                      {"discard", OnFailure::kDiscard},
+                                                      {"deliver", OnFailure::kDeliver}};
+inline constexpr Name<Nul> kNulNames[] = {
+    {"fail", Nul::kFail}, {"strip", Nul::kStrip}, {"replace", Nul::kReplace}};
+inline constexpr Name<OnTombstone> kOnTombstoneNames[] = {{"fail", OnTombstone::kFail},
+                                                          {"delete", OnTombstone::kDelete},
+                                                          {"ignore", OnTombstone::kIgnore}};
+inline constexpr Name<OnAbsent> kOnAbsentNames[] = {{"default", OnAbsent::kDefault},
+                                                    {"null", OnAbsent::kNull},
+                                                    {"keep", OnAbsent::kKeep},
+                                                    {"fail", OnAbsent::kFail}};
+inline constexpr Name<OnNull> kOnNullNames[] = {
+    {"null", OnNull::kNull}, {"default", OnNull::kDefault}, {"fail", OnNull::kFail}};
+inline constexpr Name<Unit> kUnitNames[] = {
+    {"s", Unit::kSeconds}, {"ms", Unit::kMillis}, {"us", Unit::kMicros}, {"ns", Unit::kNanos}};
+inline constexpr Name<Encoding> kEncodingNames[] = {{"base64", Encoding::kBase64},
+                                                    {"hex", Encoding::kHex}};
+inline constexpr Name<Meta> kMetaNames[] = {{"topic", Meta::kTopic},
+                                            {"partition", Meta::kPartition},
+                                            {"offset", Meta::kOffset},
+                                            {"timestamp", Meta::kTimestamp},
+                                            {"key", Meta::kKey},
+                                            {"headers", Meta::kHeaders},
+                                            {"ingested_at", Meta::kIngestedAt}};
+inline constexpr Name<Tuning::CopyFormat> kCopyFormatNames[] = {
+    {"auto", Tuning::CopyFormat::kAuto},
+    {"text", Tuning::CopyFormat::kText},
+    {"binary", Tuning::CopyFormat::kBinary}};
+
+template <class E, std::size_t N>
+constexpr std::string_view name_in(const Name<E> (&names)[N], E value) {
+  for (const auto& [name, each] : names) {
+    if (each == value) return name;
+  }
+  return {};
+}
+
+}  // namespace sluice::task

@@ -1,0 +1,511 @@
+#include "task/schema.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <numeric>
+#include <utility>
+
+namespace sluice::task {
+
+namespace {
+
+constexpr std::int64_t kSecond = 1000;
+constexpr std::int64_t kDay = 24 * 60 * 60 * kSecond;
+constexpr std::int64_t kKb = 1024;
+constexpr std::int64_t kMb = 1024 * kKb;
+constexpr std::int64_t kGb = 1024 * kMb;
+
+constexpr std::string_view kColumnName = "the name of a column, 1 to 63 bytes";
+
+constexpr auto kKeys = std::to_array<Key>({
+    {.path = "name",
+     .type = Type::kText,
+     .required = true,
+     .allowed = "a letter first, then letters, digits, _ - . ; at most 64 characters",
+     .since = "0.1",
+     .what = "The task's identity: its rows in the ledger and its consumer group are found by it. "
+             "Renaming a task makes another task."},
+    {.path = "description",
+     .type = Type::kText,
+     .default_text = "\"\"",
+     .allowed = "a text",
+     .since = "0.1",
+     .what = "For people."},
+
+    {.path = "source",
+     .type = Type::kSection,
+     .required = true,
+     .since = "0.1",
+     .what = "Where messages come from."},
+    {.path = "source.kafka",
+     .type = Type::kTextMap,
+     .required = true,
+     .allowed = "a map of librdkafka's property names to values, `bootstrap.servers` among them",
+     .since = "0.1",
+     .what = "How to reach and read the Kafka cluster, in librdkafka's own property names. "
+             "Properties that Sluice must set itself (group.id, enable.auto.commit, "
+             "auto.offset.reset and others) are refused when the client is made."},
+    {.path = "source.kafka.*",
+     .type = Type::kText,
+     .allowed = "a text, a number or true / false",
+     .since = "0.1",
+     .what = "One property."},
+    {.path = "source.connection",
+     .type = Type::kLater,
+     .what = "A connection kept by a server, by name; with `run` write source.kafka."},
+    {.path = "source.topics",
+     .type = Type::kTextList,
+     .required = true,
+     .allowed = "a list of topic names (letters, digits, . _ -), or regular expressions that begin "
+                "with ^",
+     .since = "0.1",
+     .what = "What is read. An expression takes in matching topics that appear later, too."},
+    {.path = "source.start",
+     .type = Type::kStart,
+     .default_text = "earliest",
+     .allowed = "earliest, latest, {timestamp: 2026-01-01T00:00:00Z}, {offsets: {0: 42}} with one "
+                "topic, or {offsets: {TOPIC: {0: 42}}}",
+     .later = "group",
+     .since = "0.1",
+     .what = "Where a task begins that has no ledger yet; ignored from then on. With offsets every "
+             "partition of every topic must be named."},
+    {.path = "source.group",
+     .type = Type::kText,
+     .default_text = "null",
+     .allowed = "the name of a consumer group, 1 to 249 characters",
+     .since = "0.1",
+     .what = "Overrides the name of the consumer group, which is sluice-NAME-XXXXXX otherwise."},
+    {.path = "source.on_gap",
+     .type = Type::kChoice,
+     .default_text = "stop",
+     .allowed = "stop|continue",
+     .since = "0.1",
+     .what = "When records were lost before they were applied (retention, a topic deleted and "
+             "created again): stop the task, or record the gap and go on behind it."},
+
+    {.path = "rules",
+     .type = Type::kLater,
+     .default_text = "[]",
+     .what = "The processing chain: parse, reshape and filter messages before they are mapped."},
+
+    {.path = "target",
+     .type = Type::kSection,
+     .required = true,
+     .since = "0.1",
+     .what = "Where rows go."},
+    {.path = "target.postgres",
+     .type = Type::kText,
+     .required = true,
+     .allowed = "a libpq URI (postgresql://user@host:5432/database) or keywords (host=... "
+                "dbname=...)",
+     .since = "0.1",
+     .what = "How to reach the database. Everything libpq takes: TLS, several hosts, time-outs."},
+    {.path = "target.connection",
+     .type = Type::kLater,
+     .what = "A connection kept by a server, by name; with `run` write target.postgres."},
+    {.path = "target.database",
+     .type = Type::kLater,
+     .what = "The database of target.connection; with `run` name it in target.postgres."},
+    {.path = "target.table",
+     .type = Type::kText,
+     .required = true,
+     .allowed = "TABLE or SCHEMA.TABLE; names with dots or quotes in double quotes, \"a.b\"",
+     .since = "0.1",
+     .what = "The table, partitioned table or view that is written. Upper and lower case count as "
+             "written, quoted or not. Without a schema it is found through the search_path."},
+    {.path = "target.ledger_schema",
+     .type = Type::kText,
+     .default_text = "sluice",
+     .allowed = "the name of a schema, 1 to 63 bytes, not beginning with pg_",
+     .since = "0.1",
+     .what = "The schema, in the same database, of the ledger and the dead letters; created if the "
+             "role may."},
+    {.path = "target.pooler",
+     .type = Type::kChoice,
+     .default_text = "none",
+     .allowed = "none",
+     .later = "transaction",
+     .since = "0.1",
+     .what = "What stands between Sluice and PostgreSQL."},
+
+    {.path = "sync",
+     .type = Type::kSection,
+     .default_text = "{}",
+     .since = "0.1",
+     .what = "How a message becomes a row, and how the row is written."},
+    {.path = "sync.mode",
+     .type = Type::kChoice,
+     .default_text = "mapping",
+     .allowed = "mapping",
+     .later = "mirror",
+     .since = "0.1",
+     .what = "Fields are matched to columns."},
+    {.path = "sync.write",
+     .type = Type::kChoice,
+     .default_text = "insert",
+     .allowed = "insert|upsert",
+     .later = "update|insert_ignore|history",
+     .since = "0.1",
+     .what = "insert: every message is a new row. upsert: a row whose key exists is updated, the "
+             "last message of a key wins."},
+    {.path = "sync.primary_key",
+     .type = Type::kTextList,
+     .default_text = "null",
+     .allowed = "a list of column names, each 1 to 63 bytes",
+     .since = "0.1",
+     .what = "The columns that identify a row, for upsert; they need a unique index. Left out: the "
+             "table's own primary key. insert does not use it."},
+    {.path = "sync.time_zone",
+     .type = Type::kText,
+     .default_text = "UTC",
+     .allowed = "the name of a time zone, such as UTC or Europe/Paris",
+     .since = "0.1",
+     .what = "Where timestamps are taken to be that say no offset themselves."},
+    {.path = "sync.nul",
+     .type = Type::kChoice,
+     .default_text = "fail",
+     .allowed = "fail|strip|replace",
+     .since = "0.1",
+     .what =
+         "What becomes of U+0000 in texts, which PostgreSQL cannot hold: the message fails, the "
+         "character is left out, or U+FFFD takes its place."},
+    {.path = "sync.extra_fields",
+     .type = Type::kExtraFields,
+     .default_text = "ignore",
+     .allowed = "ignore, fail or {column: NAME}",
+     .since = "0.1",
+     .what = "What becomes of top-level fields that no column takes: they are ignored, the message "
+             "fails, or they are collected into one json or jsonb column."},
+    {.path = "sync.only_if_newer",
+     .type = Type::kLater,
+     .default_text = "null",
+     .what = "A column that must grow for an update to happen."},
+    {.path = "sync.unchanged",
+     .type = Type::kChoice,
+     .default_text = "write",
+     .allowed = "write",
+     .later = "skip",
+     .since = "0.1",
+     .what = "Rows that an update would leave as they are."},
+    {.path = "sync.on_tombstone",
+     .type = Type::kChoice,
+     .default_text = "fail",
+     .allowed = "fail|delete|ignore",
+     .since = "0.1",
+     .what = "A message whose value is null. delete and ignore need write: upsert; delete removes "
+             "the row of the key."},
+    {.path = "sync.columns",
+     .type = Type::kSectionList,
+     .default_text = "null",
+     .allowed = "a list with one entry a column, such as {field: id, column: id}",
+     .since = "0.1",
+     .what = "What goes where. Left out: every top-level field goes to the column of its name."},
+    {.path = "sync.columns[].field",
+     .type = Type::kText,
+     .allowed = "the name of a top-level field, or a JSONPath that begins with $",
+     .since = "0.1",
+     .what = "Where the value is in the message. Each entry has either field or meta."},
+    {.path = "sync.columns[].meta",
+     .type = Type::kChoice,
+     .allowed = "topic|partition|offset|timestamp|key|headers|ingested_at",
+     .since = "0.1",
+     .what = "The value is about the message: its coordinates, timestamp, key, headers as a JSON "
+             "object, or the time it was read."},
+    {.path = "sync.columns[].column",
+     .type = Type::kText,
+     .required = true,
+     .allowed = kColumnName,
+     .since = "0.1",
+     .what = "Where the value goes. Upper and lower case count."},
+    {.path = "sync.columns[].on_absent",
+     .type = Type::kChoice,
+     .default_text = "default",
+     .allowed = "default|null|keep|fail",
+     .since = "0.1",
+     .what = "The message does not have the field. default: `default:` if given, else the column's "
+             "own default. null: NULL. keep (upsert): an existing row keeps what it has. fail: the "
+             "message fails. Not with meta, which is never absent."},
+    {.path = "sync.columns[].on_null",
+     .type = Type::kChoice,
+     .default_text = "null",
+     .allowed = "null|default|fail",
+     .since = "0.1",
+     .what = "The field is null. null: NULL. default: `default:` if given, else the column's own "
+             "default. fail: the message fails."},
+    {.path = "sync.columns[].default",
+     .type = Type::kValue,
+     .allowed = "any value but null, as a message would hold it",
+     .since = "0.1",
+     .what = "Stands in where on_absent or on_null say default."},
+    {.path = "sync.columns[].unit",
+     .type = Type::kChoice,
+     .allowed = "s|ms|us|ns",
+     .since = "0.1",
+     .what = "The field is a number since 1970, in seconds, milli-, micro- or nanoseconds, for a "
+             "column of dates or timestamps."},
+    {.path = "sync.columns[].encoding",
+     .type = Type::kChoice,
+     .allowed = "base64|hex",
+     .since = "0.1",
+     .what = "The field is a text that holds bytes in this form, for a bytea column. Not together "
+             "with unit."},
+    {.path = "sync.columns[].update",
+     .type = Type::kLater,
+     .default_text = "true",
+     .what = "false leaves the column out of the update of an existing row."},
+    {.path = "sync.format", .type = Type::kLater, .what = "Mirror: the form of the change events."},
+    {.path = "sync.on_delete", .type = Type::kLater, .what = "Mirror: what a delete does."},
+    {.path = "sync.on_truncate", .type = Type::kLater, .what = "Mirror: what a truncate does."},
+    {.path = "sync.on_missing_row",
+     .type = Type::kLater,
+     .what = "Mirror: an update that finds no row."},
+    {.path = "sync.schema_changes",
+     .type = Type::kLater,
+     .what = "Mirror: which changes of the source's schema are followed."},
+    {.path = "sync.tables",
+     .type = Type::kLater,
+     .what = "Mirror: which tables, and where they go."},
+    {.path = "sync.units",
+     .type = Type::kLater,
+     .what = "Mirror: units of epoch numbers by column."},
+    {.path = "sync.sweep",
+     .type = Type::kLater,
+     .what = "Mirror: remove rows that a new snapshot does not have."},
+
+    {.path = "on_failure",
+     .type = Type::kChoice,
+     .default_text = "retain",
+     .allowed = "retain|discard|deliver",
+     .since = "0.1",
+     .what = "A message that cannot become a row. retain: the task stops in front of it. discard: "
+             "it is counted and left out. deliver: it is kept in the table dead_letter of the "
+             "ledger schema."},
+    {.path = "breaker",
+     .type = Type::kSection,
+     .default_text = "{}",
+     .since = "0.1",
+     .what = "Stops a task that discards or delivers too much, so that a wrong mapping does not "
+             "empty a topic."},
+    {.path = "breaker.share",
+     .type = Type::kFraction,
+     .default_text = "0.5",
+     .min = 0,
+     .max = 1,
+     .since = "0.1",
+     .what = "The share of failing messages in the window at which the task stops."},
+    {.path = "breaker.window",
+     .type = Type::kInteger,
+     .default_text = "1000",
+     .min = 1,
+     .max = 1'000'000,
+     .since = "0.1",
+     .what = "How many of the last messages are looked at."},
+    {.path = "retry_for",
+     .type = Type::kDuration,
+     .default_text = "null",
+     .min = 0,
+     .max = 365 * kDay,
+     .since = "0.1",
+     .what =
+         "How long trouble of the environment (server down, disk full) is waited for before the "
+         "task fails. null: for ever."},
+    {.path = "delivery",
+     .type = Type::kChoice,
+     .default_text = "exactly_once",
+     .allowed = "exactly_once",
+     .later = "at_least_once",
+     .since = "0.1",
+     .what = "What is promised; see docs/delivery.md."},
+
+    {.path = "tuning",
+     .type = Type::kSection,
+     .default_text = "{}",
+     .since = "0.1",
+     .what = "Speed and memory. Nothing here changes which rows are written."},
+    {.path = "tuning.lanes",
+     .type = Type::kInteger,
+     .default_text = "null",
+     .min = 1,
+     .max = 64,
+     .since = "0.1",
+     .what = "Threads, each with its share of the partitions and its own connection to PostgreSQL. "
+             "null: one, and a second one while there is a backlog."},
+    {.path = "tuning.batch_rows",
+     .type = Type::kInteger,
+     .default_text = "20000",
+     .min = 1,
+     .max = 1'000'000,
+     .since = "0.1",
+     .what = "The most rows of one transaction."},
+    {.path = "tuning.batch_bytes",
+     .type = Type::kBytes,
+     .default_text = "16 MB",
+     .min = 64 * kKb,
+     .max = kGb,
+     .since = "0.1",
+     .what = "The most bytes of messages in one transaction; a larger single message is taken."},
+    {.path = "tuning.linger_ms",
+     .type = Type::kInteger,
+     .default_text = "500",
+     .min = 0,
+     .max = 60 * kSecond,
+     .since = "0.1",
+     .what = "The longest that a batch goes on growing, in milliseconds. An idle lane never waits "
+             "for it."},
+    {.path = "tuning.memory_mb",
+     .type = Type::kInteger,
+     .default_text = "32",
+     .min = 4,
+     .max = 65'536,
+     .since = "0.1",
+     .what = "Messages fetched and not yet applied, by all lanes, in MB."},
+    {.path = "tuning.copy_format",
+     .type = Type::kChoice,
+     .default_text = "auto",
+     .allowed = "auto|text|binary",
+     .since = "0.1",
+     .what = "How COPY sends rows. auto: binary where every column and value allows it. Both give "
+             "equal rows."},
+    {.path = "tuning.max_bytes_per_second",
+     .type = Type::kLater,
+     .default_text = "null",
+     .what = "A limit on what is read."},
+});
+
+bool is_under(std::string_view path, std::string_view section) {
+  if (!section.empty()) {
+    if (!path.starts_with(section)) return false;
+    path.remove_prefix(section.size());
+    if (path.starts_with("[]")) path.remove_prefix(2);
+    if (!path.starts_with('.')) return false;
+    path.remove_prefix(1);
+  }
+  return !path.empty() && path.find_first_of(".[") == std::string_view::npos && path != "*";
+}
+
+std::string in_units(std::int64_t value,
+                     std::span<const std::pair<std::int64_t, const char*>> units,
+                     std::string_view separator) {
+  for (const auto& [size, unit] : units) {
+    if (value >= size && value % size == 0) {
+      return fmt::format("{}{}{}", value / size, separator, unit);
+    }
+  }
+  return fmt::format("{}{}{}", value, separator, units.back().second);
+}
+
+// Optimal string alignment: insertions, deletions, replacements and swaps of neighbours.
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> before(b.size() + 1);
+  std::vector<std::size_t> last(b.size() + 1);
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::swap(before, last);
+    std::swap(last, row);
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t replaced = last[j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1);
+      row[j] = std::min({last[j] + 1, row[j - 1] + 1, replaced});
+      const bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+      if (swapped) row[j] = std::min(row[j], before[j - 2] + 1);
+    }
+  }
+  return row.back();
+}
+
+}  // namespace
+
+std::span<const Key> keys() { return kKeys; }
+
+const Key* find_key(std::string_view path) {
+  for (const Key& key : kKeys) {
+    if (key.path == path) return &key;
+    if (key.path.ends_with(".*") && path.size() >= key.path.size() &&
+        path.starts_with(key.path.substr(0, key.path.size() - 1))) {
+      return &key;
+    }
+  }
+  return nullptr;
+}
+
+std::vector<const Key*> keys_under(std::string_view section) {
+  std::vector<const Key*> found;
+  for (const Key& key : kKeys) {
+    if (is_under(key.path, section)) found.push_back(&key);
+  }
+  return found;
+}
+
+std::string_view name_of(const Key& key) {
+  return key.path.substr(key.path.rfind('.') + 1);  // npos + 1 is 0
+}
+
+std::vector<std::string_view> split_choices(std::string_view choices) {
+  std::vector<std::string_view> parts;
+  while (!choices.empty()) {
+    const std::size_t bar = choices.find('|');
+    parts.push_back(choices.substr(0, bar));
+    choices.remove_prefix(bar == std::string_view::npos ? choices.size() : bar + 1);
+  }
+  return parts;
+}
+
+std::string bytes_text(std::int64_t bytes) {
+  constexpr std::pair<std::int64_t, const char*> kUnits[] = {
+      {kGb, "GB"}, {kMb, "MB"}, {kKb, "kB"}, {1, "B"}};
+  return in_units(bytes, kUnits, " ");
+}
+
+std::string duration_text(std::int64_t milliseconds) {
+  constexpr std::pair<std::int64_t, const char*> kUnits[] = {
+      {kDay, "d"}, {kDay / 24, "h"}, {60 * kSecond, "m"}, {kSecond, "s"}, {1, "ms"}};
+  return in_units(milliseconds, kUnits, "");
+}
+
+std::string allowed_text(const Key& key) {
+  switch (key.type) {
+    case Type::kChoice:
+      return fmt::format("{}", fmt::join(split_choices(key.allowed), ", "));
+    case Type::kInteger:
+      return fmt::format("a whole number from {} to {}", key.min, key.max);
+    case Type::kFraction:
+      return fmt::format("a number above {}, at most {}", key.min, key.max);
+    case Type::kDuration:
+      return fmt::format(
+          "a duration such as 500ms, 10s, 5m, 2h or 1d, or a number of seconds; at "
+          "most {}",
+          duration_text(key.max));
+    case Type::kBytes:
+      return fmt::format(
+          "a size such as \"16 MB\" (B, kB, MB, GB; 1 kB is 1024 B) or a number of "
+          "bytes, from {} to {}",
+          bytes_text(key.min), bytes_text(key.max));
+    case Type::kSection: {
+      std::vector<std::string_view> names;
+      for (const Key* child : keys_under(key.path)) {
+        if (child->type != Type::kLater) names.push_back(name_of(*child));
+      }
+      return fmt::format("a map with the keys {}", fmt::join(names, ", "));
+    }
+    default:
+      return std::string(key.allowed);
+  }
+}
+
+std::string_view nearest(std::string_view name, std::span<const std::string_view> candidates) {
+  std::string_view best;
+  std::size_t best_distance = std::max<std::size_t>(1, name.size() / 3) + 1;
+  for (const std::string_view candidate : candidates) {
+    const std::size_t distance = edit_distance(name.substr(0, 64), candidate);
+    if (distance < best_distance && distance < candidate.size()) {
+      best = candidate;
+      best_distance = distance;
+    }
+  }
+  return best;
+}
+
+}  // namespace sluice::task
