@@ -20,8 +20,13 @@ std::string timestamp_literal(std::int64_t timestamp_ms) {
   if (timestamp_ms == kNoTimestamp) return "NULL::timestamptz";
   if (timestamp_ms > kLastMs) return "'infinity'::timestamptz";
   if (timestamp_ms < kFirstMs) return "'-infinity'::timestamptz";
-  // An interval of whole milliseconds is exact where a floating-point number of seconds is not.
-  return fmt::format("'epoch'::timestamptz + {} * interval '1 millisecond'", timestamp_ms);
+  // Days and milliseconds apart: each is exact, and neither overflows at the ends of the range.
+  constexpr std::int64_t kDayMs = 86'400'000;
+  const std::int64_t since_2000 = timestamp_ms - kEpoch2000Ms;
+  return fmt::format(
+      "(timestamp '2000-01-01' + {} * interval '1 day' + {} * interval '1 millisecond')"
+      " AT TIME ZONE 'UTC'",
+      since_2000 / kDayMs, since_2000 % kDayMs);
 }
 
 std::uint64_t binary_timestamp(std::int64_t timestamp_ms) {

@@ -95,12 +95,11 @@ std::string select_task(const Handle& handle) {
   return fmt::format(
       "SELECT uid, epoch, cluster_id, host, port, database_name, document_hash, halt_reason,"
       " halt_message, halt_topic, halt_partition, halt_offset FROM {0} WHERE id = {1};"
-      "SELECT name, target FROM {0} t,"
-      " ROWS FROM (pg_catalog.unnest(t.target_names), pg_catalog.unnest(t.target_oids))"
-      " AS u (name, target) WHERE t.id = {1};"
-      "SELECT name, topic_id, partitions FROM {0} t,"
-      " ROWS FROM (pg_catalog.unnest(t.topic_names), pg_catalog.unnest(t.topic_ids),"
-      " pg_catalog.unnest(t.topic_partitions)) AS u (name, topic_id, partitions) WHERE t.id = {1};",
+      "SELECT name, target FROM {0} t, ROWS FROM (pg_catalog.unnest(t.target_names),"
+      " pg_catalog.unnest(t.target_oids)) AS u (name, target) WHERE t.id = {1};"
+      "SELECT name, topic_id, partitions FROM {0} t, ROWS FROM (pg_catalog.unnest(t.topic_names),"
+      " pg_catalog.unnest(t.topic_ids), pg_catalog.unnest(t.topic_partitions))"
+      " AS u (name, topic_id, partitions) WHERE t.id = {1};",
       task, id);
 }
 

@@ -1,5 +1,6 @@
 """Kafka and PostgreSQL, as dev/ starts them, are what the other tests take for granted."""
 
+import os
 import pathlib
 import subprocess
 import sys
@@ -79,7 +80,7 @@ def kafka_compacts_within_seconds():
 
 def _reads_and_writes(settings):
     topic = Topic()
-    producer = confluent_kafka.Producer(settings)
+    producer = confluent_kafka.Producer({**settings, "log_level": 2})
     errors = []
     producer.produce(topic.name, b"v", on_delivery=lambda error, _: errors.append(error))
     check_equal((producer.flush(20), errors), (0, [None]), "produced")
@@ -96,7 +97,7 @@ add("kafka-tls", lambda: _reads_and_writes(kafka_settings("tls")))
 def kafka_refuses_a_wrong_password():
     seen = []
     client = confluent_kafka.admin.AdminClient(
-        {**kafka_settings("sasl", "SCRAM-SHA-256", ("sluice", "wrong")), "error_cb": seen.append})
+        {**kafka_settings("sasl", "SCRAM-SHA-256", ("sluice", "wrong")), "error_cb": seen.append, "log_level": 2})
     eventually(lambda: client.poll(0.1) is not None and
                any(error.code() == confluent_kafka.KafkaError._AUTHENTICATION for error in seen), "it is refused", 20)
 
@@ -105,7 +106,7 @@ def kafka_refuses_a_wrong_password():
 def kafka_lets_guest_do_what_an_acl_says_and_no_more():
     topic = Topic()
     topic.produce(["v"])
-    guest = kafka_settings("sasl", "PLAIN", ("guest", "guest"))
+    guest = {**kafka_settings("sasl", "PLAIN", ("guest", "guest")), "log_level": 2}
     check(topic.name not in confluent_kafka.admin.AdminClient(guest).list_topics(timeout=10).topics,
           "guest sees a topic without having been allowed to")
     kafka_tool("acls", "--add", "--allow-principal", "User:guest", "--operation", "Read", "--topic", topic.name)
@@ -153,20 +154,14 @@ def postgres_gives_each_test_a_database():
 
 @test
 def postgres_speaks_tls_and_plain():
-    import os
     with Database() as database:
         for mode, expected in (("verify-full", True), ("require", True), ("disable", False)):
-            connection = psycopg2.connect(database.uri, sslmode=mode, sslrootcert=_readable_certificate(
-                os.environ["SLUICE_POSTGRES_CA"]) if mode == "verify-full" else "")
+            authority = os.environ["SLUICE_POSTGRES_CA"] if mode == "verify-full" else ""
+            connection = psycopg2.connect(database.uri, sslmode=mode, sslrootcert=authority)
             with connection.cursor() as cursor:
                 cursor.execute("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
                 check_equal(cursor.fetchone()[0], expected, f"TLS with sslmode={mode}")
             connection.close()
-
-
-def _readable_certificate(path):
-    pathlib.Path(path).read_text(encoding="ascii")
-    return path
 
 
 @test
