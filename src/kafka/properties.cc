@@ -339,9 +339,16 @@ void set_group_timing(const std::map<std::string, std::string>& user,
 // one costs beside them, and it looks before a fetch, so that a queue can exceed its bound by what
 // one fetch brings once decompressed. So there is a bound on bytes, one on messages, and fetches
 // are small: they bring some thousand messages of each partition, a few milliseconds of work. A
-// larger message or batch is fetched all the same: the broker's first batch of an answer always
+// larger message or batch is fetched all the same: the first batch of a broker's answer always
 // comes whole.
-constexpr std::int64_t kMessageCost = 512;
+//
+// A partition with a full queue is left out of the next fetch; if the others have nothing, the
+// broker keeps that fetch for fetch.wait.max.ms, and nothing else is asked of it meanwhile. With
+// librdkafka's 500 ms one busy partition among idle ones came at 20,000 small messages a second,
+// with 20 ms and this bound on messages at 450,000; the 50 empty answers a second cost less than
+// could be measured.
+constexpr std::int64_t kBytesPerMessage = 256;
+constexpr const char* kFetchWaitMs = "20";
 
 void set_memory(const ConsumerConfig& config, std::map<std::string, std::string>& ours) {
   const std::int64_t share = config.queue_bytes / std::max<std::int64_t>(1, config.partitions);
@@ -349,7 +356,7 @@ void set_memory(const ConsumerConfig& config, std::map<std::string, std::string>
     return std::to_string(std::clamp(value, low, high));
   };
   ours["queued.max.messages.kbytes"] = clamp(share / 1024, 64, 2'097'151);
-  ours["queued.min.messages"] = clamp(share / kMessageCost, 1000, 10'000'000);
+  ours["queued.min.messages"] = clamp(share / kBytesPerMessage, 1000, 10'000'000);
   ours["max.partition.fetch.bytes"] = clamp(share / 16, 64 << 10, 1 << 20);
   ours["fetch.max.bytes"] = clamp(config.queue_bytes / 4, 1'000'000, 16 << 20);
 }
@@ -405,6 +412,7 @@ std::map<std::string, std::string> consumer_properties(const ConsumerConfig& con
   merged["check.crcs"] = "true";
   merged["topic.metadata.refresh.interval.ms"] = "10000";
   merged["fetch.queue.backoff.ms"] = "10";
+  merged["fetch.wait.max.ms"] = kFetchWaitMs;
   merged["reconnect.backoff.max.ms"] = "2000";
   set_memory(config, merged);
   if (!consumer_protocol(config.properties)) set_group_timing(config.properties, merged);

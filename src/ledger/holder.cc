@@ -13,7 +13,9 @@ struct Holder {
   std::string application_name;
   std::string role;
   bool is_visible = false;  // whether we may see what it does
-  bool is_stuck = false;    // waits for its client, in a transaction older than 4 s
+  // Waits for its client, in a transaction older than 4 s; and between two statements since more
+  // than 1 s (in mid COPY, where it counts as active, no time tells).
+  bool is_stuck = false;
 };
 
 // The transactions that hold a ledger row: xmax of a locked row is the id of its locker (ours are
@@ -25,7 +27,9 @@ std::string select_holders(const Handle& handle, const std::vector<Key>& keys) {
       " extract(epoch FROM a.xact_start)::numeric(20, 6), coalesce(a.application_name, ''),"
       " coalesce(a.usename::text, ''), a.state IS NOT NULL,"
       " coalesce(a.wait_event_type = 'Client' AND a.wait_event = 'ClientRead'"
-      " AND a.xact_start < pg_catalog.clock_timestamp() - interval '4 s', false)"
+      " AND a.xact_start < pg_catalog.clock_timestamp() - interval '4 s'"
+      " AND (a.state = 'active' OR a.state_change < pg_catalog.clock_timestamp() - interval '1 s'),"
+      " false)"
       " FROM {} AS l JOIN pg_catalog.pg_locks k ON k.locktype = 'transactionid' AND k.granted"
       " AND k.transactionid = l.xmax JOIN pg_catalog.pg_stat_activity a ON a.pid = k.pid"
       " WHERE l.task = {} AND {} AND a.pid <> pg_catalog.pg_backend_pid()",

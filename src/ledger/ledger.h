@@ -191,9 +191,11 @@ struct DeadLetter {
 // One row of that COPY: appends to `out` in PostgreSQL's binary form (without header and trailer).
 void append_dead_letter(const Handle& handle, const DeadLetter& letter, Buffer& out);
 
-// After 55P03 on a ledger row: ends the backend that holds it if it is a Sluice session of this
-// task that waits for its client (frozen process); one that works is waited for. Runs on a
-// connection of its own. Returns whether one was ended. 42501: the error carries the GRANT that
+// After 55P03 on a ledger row or in raise_epoch: ends the backend that holds ledger rows if it is a
+// Sluice session of this task that waits for its client (frozen process): its transaction is older
+// than 4 s, it is in mid COPY or idle since 1 s, and three looks within 0.3 s find it at the same
+// place. One that works, and anybody else's, is waited for. Runs on a connection of its own. No
+// keys: all of the task. Returns whether one was ended. 42501: the error carries the GRANT that
 // would help.
 Async<Result<bool>> end_stopped_holder(postgres::Connection& connection, Handle handle,
                                        std::vector<Key> keys);

@@ -7,7 +7,7 @@ namespace sluice::ledger {
 namespace {
 
 // One row about the schema of that name, read without needing any right on it.
-struct Found {
+struct SchemaState {
   bool exists = false;
   std::string role;   // ours
   std::string owner;  // of the schema
@@ -39,8 +39,8 @@ std::string select_schema(const std::string& schema) {
       sql::literal(schema));
 }
 
-Found read_schema(const postgres::Rows& row) {
-  Found found;
+SchemaState read_schema(const postgres::Rows& row) {
+  SchemaState found;
   found.exists = row.boolean(0, 0);
   found.role = row.text(0, 1);
   found.owner = row.text(0, 2);
@@ -59,7 +59,7 @@ tl::unexpected<Error> no_right(std::string message, std::string remedy) {
 }
 
 // Whether the tables must be created, or why neither that nor using them is possible.
-Result<bool> must_create(const Found& found, const std::string& schema) {
+Result<bool> must_create(const SchemaState& found, const std::string& schema) {
   const auto identifier = [](const std::string& name) {
     return postgres::Connection::identifier(name);
   };
@@ -114,7 +114,7 @@ std::string select_missing_privileges(const std::string& schema) {
       sql::literal(schema));
 }
 
-Result<bool> judge_privileges(const postgres::Rows& missing, const Found& found,
+Result<bool> judge_privileges(const postgres::Rows& missing, const SchemaState& found,
                               const std::string& schema) {
   if (missing.size() == 0) return true;
   std::string list;
@@ -147,7 +147,7 @@ Async<Result<bool>> look(postgres::Connection& connection, std::string schema) {
   auto schema_query = connection.query(select_schema(schema));
   auto rows = co_await schema_query;
   if (!rows) co_return fail(std::move(rows.error()));
-  const Found found = read_schema(rows->back());
+  const SchemaState found = read_schema(rows->back());
   const auto create = must_create(found, schema);
   if (!create) co_return fail(create.error());
   if (*create) co_return false;

@@ -545,6 +545,10 @@ void Lane::applied() {
     figures_.tally.dead += tally_.dead;
     figures_.batches += 1;
     figures_.bytes += in_flight_->bytes;
+    if (in_flight_->has_messages()) {
+      if (!figures_.first_taken) figures_.first_taken = in_flight_->opened;
+      figures_.last_applied = steady_clock::now();
+    }
   }
   retries_ = 0;
   failing_since_.reset();
@@ -779,7 +783,6 @@ void Lane::publish() {
   const std::lock_guard lock(mutex_);
   figures_.partitions = static_cast<int>(partitions_.size());
   figures_.retrying.clear();
-  figures_.idle = !filling_->has_messages();
 }
 
 }  // namespace sluice::pipeline

@@ -50,7 +50,8 @@ struct LaneFigures {
   int partitions = 0;                // assigned now
   std::string retrying;              // why the lane waits; empty while it does not
   FailureClass retry_class = FailureClass::kEnvironment;
-  bool idle = false;                 // nothing in hand, every queue was empty
+  // When the first message was taken from Kafka, and when the last batch with messages was committed.
+  std::optional<std::chrono::steady_clock::time_point> first_taken, last_applied;
 };
 
 // Why a lane ended.

@@ -63,8 +63,9 @@ class Supervisor {
     rusage usage{};
     getrusage(RUSAGE_SELF, &usage);
     report_->resident_bytes_peak = static_cast<std::int64_t>(usage.ru_maxrss) * 1024;
-    if (first_commit_ && last_commit_) {
-      report_->first_to_last_seconds = duration<double>(*last_commit_ - *first_commit_).count();
+    if (past_.first_taken && past_.last_applied) {
+      report_->first_to_last_seconds =
+          duration<double>(*past_.last_applied - *past_.first_taken).count();
     }
     return std::move(*report_);
   }
@@ -220,6 +221,12 @@ class Supervisor {
     sum.tally.dead += more.tally.dead;
     sum.batches += more.batches;
     sum.bytes += more.bytes;
+    if (more.first_taken && (!sum.first_taken || *more.first_taken < *sum.first_taken)) {
+      sum.first_taken = more.first_taken;
+    }
+    if (more.last_applied && (!sum.last_applied || *more.last_applied > *sum.last_applied)) {
+      sum.last_applied = more.last_applied;
+    }
   }
 
   void wait(milliseconds time) const {
@@ -469,11 +476,6 @@ class Supervisor {
     }
     const auto now = steady_clock::now();
     progress.elapsed = duration_cast<milliseconds>(now - started_);
-    if (handled > last_handled_) {
-      if (!first_commit_) first_commit_ = now;
-      last_commit_ = now;
-      last_handled_ = handled;
-    }
     // The rate of the last two seconds or so.
     samples_.push_back({now, handled});
     while (samples_.size() > 2 && now - samples_.front().first > seconds(2)) {
@@ -512,9 +514,7 @@ class Supervisor {
 
   const steady_clock::time_point started_ = steady_clock::now();
   std::vector<std::pair<steady_clock::time_point, std::int64_t>> samples_;
-  std::int64_t last_handled_ = 0;
   double rate_ = 0;
-  std::optional<steady_clock::time_point> first_commit_, last_commit_;
 };
 
 }  // namespace

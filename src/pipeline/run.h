@@ -57,7 +57,8 @@ struct RunReport {
   std::int64_t halt_offset = -1;
   std::string halt_excerpt;
   Progress figures;             // the last ones
-  std::optional<double> first_to_last_seconds;  // first commit with rows to the last one
+  // From the first message taken from Kafka to the last commit.
+  std::optional<double> first_to_last_seconds;
   std::int64_t resident_bytes_peak = 0;
 };
 

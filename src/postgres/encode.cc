@@ -34,27 +34,27 @@ bool read_digits8(const char* at, std::uint64_t& value) {
 }
 
 // Value of a hexadecimal digit, -1 for any other byte.
-constexpr std::array<std::int8_t, 256> kHexValue = [] {
-  std::array<std::int8_t, 256> table{};
+constexpr std::array<std::int16_t, 256> kHexValue = [] {
+  std::array<std::int16_t, 256> table{};
   for (int c = 0; c < 256; ++c) {
     const int lower = c | 0x20;
     int value = -1;
     if (c >= '0' && c <= '9') value = c - '0';
     if (lower >= 'a' && lower <= 'f') value = lower - 'a' + 10;
-    table[static_cast<std::size_t>(c)] = static_cast<std::int8_t>(value);
+    table[static_cast<std::size_t>(c)] = static_cast<std::int16_t>(value);
   }
   return table;
 }();
 int hex_value(char c) { return kHexValue[static_cast<unsigned char>(c)]; }
 
 // Value of a base64 digit in either alphabet, -1 for any other byte.
-constexpr std::array<std::int8_t, 256> kBase64Value = [] {
-  std::array<std::int8_t, 256> table{};
+constexpr std::array<std::int16_t, 256> kBase64Value = [] {
+  std::array<std::int16_t, 256> table{};
   table.fill(-1);
   constexpr std::string_view kDigits =
       "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   for (std::size_t i = 0; i < kDigits.size(); ++i) {
-    table[static_cast<unsigned char>(kDigits[i])] = static_cast<std::int8_t>(i);
+    table[static_cast<unsigned char>(kDigits[i])] = static_cast<std::int16_t>(i);
   }
   table['-'] = 62;
   table['_'] = 63;
@@ -108,16 +108,11 @@ bool parse_float(std::string_view text, T& value) {
 // Header of numeric_recv: int16 number of base-10000 digits, int16 weight of the first, uint16
 // sign, uint16 display scale; behind the field's length.
 void put_numeric_header(char* to, std::size_t groups, int weight, bool negative, int scale) {
-  const auto put16 = [&](std::size_t at, std::uint32_t value) {
-    const auto bits = __builtin_bswap16(static_cast<std::uint16_t>(value));
-    std::memcpy(to + at, &bits, sizeof bits);
-  };
-  const auto length = __builtin_bswap32(static_cast<std::uint32_t>(8 + groups * 2));
-  std::memcpy(to, &length, sizeof length);
-  put16(4, static_cast<std::uint32_t>(groups));
-  put16(6, static_cast<std::uint32_t>(weight));
-  put16(8, negative && groups > 0 ? 0x4000 : 0);
-  put16(10, static_cast<std::uint32_t>(scale));
+  put_be32(to, static_cast<std::uint32_t>(8 + groups * 2));
+  put_be16(to + 4, static_cast<std::uint16_t>(groups));
+  put_be16(to + 6, static_cast<std::uint16_t>(weight));
+  put_be16(to + 8, negative && groups > 0 ? 0x4000 : 0);
+  put_be16(to + 10, static_cast<std::uint16_t>(scale));
 }
 
 constexpr std::size_t kNumericHeader = 12;
@@ -146,8 +141,7 @@ bool append_short_numeric(const Decimal& decimal, Buffer& out) {
   put_numeric_header(to, count, weight, decimal.negative, static_cast<int>(fraction));
   to += kNumericHeader;
   for (std::size_t i = first; i < end; ++i, to += 2) {
-    const auto bits = __builtin_bswap16(static_cast<std::uint16_t>(groups[i]));
-    std::memcpy(to, &bits, sizeof bits);
+    put_be16(to, static_cast<std::uint16_t>(groups[i]));
   }
   out.advance(kNumericHeader + count * 2);
   return true;
@@ -319,7 +313,7 @@ bool append_uuid(std::string_view text, Buffer& out) {
   const bool hyphens = text.size() == 36;
   if (!hyphens && text.size() != 32) return false;
   char* to = out.reserve(20);
-  std::memcpy(to, "\0\0\0\20", 4);
+  put_be32(to, 16);
   to += 4;
   int bad = 0;
   for (std::size_t at = 0; at < text.size();) {

@@ -30,31 +30,41 @@ inline constexpr std::uint32_t kBool = 16, kBytea = 17, kName = 19, kInt8 = 20, 
 // --- fields of known width
 
 inline void append_null(Buffer& out) { out.append_u32(0xffffffffU); }
+// Big-endian, into room that the caller has reserved.
+inline void put_be16(char* to, std::uint16_t value) {
+  value = __builtin_bswap16(value);
+  std::memcpy(to, &value, sizeof value);
+}
+inline void put_be32(char* to, std::uint32_t value) {
+  value = __builtin_bswap32(value);
+  std::memcpy(to, &value, sizeof value);
+}
+inline void put_be64(char* to, std::uint64_t value) {
+  value = __builtin_bswap64(value);
+  std::memcpy(to, &value, sizeof value);
+}
 inline void append_bool(bool value, Buffer& out) {
   char* to = out.reserve(5);
-  std::memcpy(to, "\0\0\0\1", 4);
+  put_be32(to, 1);
   to[4] = value ? '\1' : '\0';
   out.advance(5);
 }
 inline void append_int2(std::int16_t value, Buffer& out) {
   char* to = out.reserve(6);
-  const auto bits = __builtin_bswap16(static_cast<std::uint16_t>(value));
-  std::memcpy(to, "\0\0\0\2", 4);
-  std::memcpy(to + 4, &bits, 2);
+  put_be32(to, 2);
+  put_be16(to + 4, static_cast<std::uint16_t>(value));
   out.advance(6);
 }
 inline void append_int4(std::int32_t value, Buffer& out) {
   char* to = out.reserve(8);
-  const auto bits = __builtin_bswap32(static_cast<std::uint32_t>(value));
-  std::memcpy(to, "\0\0\0\4", 4);
-  std::memcpy(to + 4, &bits, 4);
+  put_be32(to, 4);
+  put_be32(to + 4, static_cast<std::uint32_t>(value));
   out.advance(8);
 }
 inline void append_int8(std::int64_t value, Buffer& out) {
   char* to = out.reserve(12);
-  const auto bits = __builtin_bswap64(static_cast<std::uint64_t>(value));
-  std::memcpy(to, "\0\0\0\10", 4);
-  std::memcpy(to + 4, &bits, 8);
+  put_be32(to, 8);
+  put_be64(to + 4, static_cast<std::uint64_t>(value));
   out.advance(12);
 }
 inline void append_float4(float value, Buffer& out) {
@@ -66,8 +76,7 @@ inline void append_float8(double value, Buffer& out) {
 // text, varchar, bpchar, enums, json: the bytes as they are (UTF-8).
 inline void append_bytes(std::string_view bytes, Buffer& out) {
   char* to = out.reserve(4 + bytes.size());
-  const auto length = __builtin_bswap32(static_cast<std::uint32_t>(bytes.size()));
-  std::memcpy(to, &length, 4);
+  put_be32(to, static_cast<std::uint32_t>(bytes.size()));
   if (!bytes.empty()) std::memcpy(to + 4, bytes.data(), bytes.size());
   out.advance(4 + bytes.size());
 }

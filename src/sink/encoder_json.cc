@@ -1,7 +1,5 @@
 #include "sink/encoder_json.h"
 
-#include <cstring>
-
 #include "json/text.h"
 
 namespace sluice::sink {
@@ -9,6 +7,9 @@ namespace {
 
 using message::Kind;
 using message::Value;
+
+// What may follow a number, true, false or null.
+constexpr std::string_view kEnds = ",]} \t\n\r";
 
 }  // namespace
 
@@ -46,7 +47,7 @@ bool JsonParts::read_value(Value& value, Buffer& text) {
   }
   if (*at_ == '[' || *at_ == '{') return read_nested(value);
   const char* const from = at_;
-  while (at_ != end_ && std::memchr(",]} \t\n\r", *at_, 7) == nullptr) ++at_;
+  while (at_ != end_ && kEnds.find(*at_) == std::string_view::npos) ++at_;
   const std::string_view token(from, static_cast<std::size_t>(at_ - from));
   if (token == "null") {
     value = Value::of(Kind::kNull, 0);

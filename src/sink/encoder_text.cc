@@ -119,6 +119,7 @@ Encoded TypeEncoder::problem_of(ProblemCode code, std::string_view text, std::st
 }
 
 Encoded TypeEncoder::text(Value value, Buffer& out, Scratch& scratch, Problem& problem) const {
+  SLUICE_CHECK(value.kind != Kind::kAbsent && value.kind != Kind::kNull);
   if (value.kind == Kind::kBytes && shape_ != Shape::kBytea) {
     const Encoded checked = as_string(value, problem);
     if (checked != Encoded::kOk) return checked;
@@ -159,7 +160,6 @@ Encoded TypeEncoder::text(Value value, Buffer& out, Scratch& scratch, Problem& p
       break;
     case Kind::kAbsent:
     case Kind::kNull:
-      SLUICE_CHECK(!"plain_text of no value");
       break;
   }
   out.append(value.text());

@@ -91,7 +91,7 @@ class Broker:
                                          "message.max.bytes": 10_000_000, **_QUIET, **settings})
 
     def create(self, wanted: Sequence[Topics]) -> None:
-        requests = [confluent_kafka.admin.NewTopic(name, topics.partitions, 1, config=topics.case.topic_config)
+        requests = [confluent_kafka.admin.NewTopic(name, topics.partitions, 1, config={"retention.ms": "-1", **topics.case.topic_config})
                     for topics in wanted for name in topics.names()]
         for start in range(0, len(requests), 50):
             for future in self._admin.create_topics(requests[start:start + 50], operation_timeout=60).values():
@@ -121,7 +121,7 @@ class Broker:
             if isinstance(item, Record):
                 pending.append(item)
                 continue
-            self._write(transaction or self._producer, topics, pending)
+            self._write(self._producer if transaction is None else transaction, topics, pending)
             pending = []
             sent.certain = False
             if item.word == "begin":
@@ -140,7 +140,7 @@ class Broker:
                     transaction.abort_transaction(30)
                     sent.hidden += len(sent.records) - first_of_transaction
                 transaction = None
-        self._write(transaction or self._producer, topics, pending)
+        self._write(self._producer if transaction is None else transaction, topics, pending)
         if transaction is not None:
             raise Failure("! begin without ! commit or ! abort")
 
@@ -180,14 +180,15 @@ class Broker:
             raise Failure(f"producing: {left} unsent, errors {trouble[:3]}")
 
     def _await_compaction(self, topics: Topics) -> None:
-        """Until fewer records are left than were sent. The active segment is not compacted: filler of another key
-        rolls it, and is removed by a tombstone's own compaction only later, so it is sent as a message that the case
-        ignores (a null value with a null key is refused by compacted topics)."""
+        """Sends the last message again and again until fewer records are left than were sent: the segment that is being
+        written is never compacted, and only a new message closes it."""
+        last = topics.sent.records[-1]
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             if self._count(topics) < len(topics.sent.records):
                 return
-            time.sleep(0.2)
+            time.sleep(0.2)  # let the cleaner come round; each message costs it another segment
+            self._write(self._producer, topics, [last])
         raise Failure("nothing was compacted within 60 s")
 
     def _count(self, topics: Topics) -> int:

@@ -200,6 +200,7 @@ class Topic:
                     and all(partition.leader >= 0 for partition in metadata.partitions.values()))
 
         eventually(ready, f"{self.partitions} partitions of topic {self.name} have leaders")
+        self.watermarks()  # metadata may be ahead of the broker, which then still refuses for an instant
 
     def delete(self) -> None:
         _admin().delete_topics([self.name], operation_timeout=10)[self.name].result(20)
@@ -249,6 +250,9 @@ class Topic:
 
     def watermarks(self) -> Dict[int, Tuple[int, int]]:
         """First offset, and the one after the last, by partition."""
+        return eventually(self._watermarks, f"the broker tells the offsets of topic {self.name}")
+
+    def _watermarks(self) -> Dict[int, Tuple[int, int]]:
         consumer = confluent_kafka.Consumer({**kafka_settings(), "group.id": "kit-watermarks", **_QUIET})
         try:
             return {partition: consumer.get_watermark_offsets(confluent_kafka.TopicPartition(self.name, partition), 10)

@@ -38,7 +38,8 @@ struct Outcome {
   std::size_t binary = 0;  // values that the binary path took
 };
 
-// A value of JSON text, or of @bytes HEX, @micros N, @integer N. Holds what the Value points into.
+// A value of JSON text, or of @bytes HEX, @micros N, @integer N. Holds what the Value points into,
+// but for strings with escapes: those are good until the next Decoded is made.
 class Decoded {
  public:
   explicit Decoded(const std::string& json);
@@ -48,7 +49,6 @@ class Decoded {
  private:
   std::string text_;
   std::string bytes_;
-  std::shared_ptr<void> reader_;
   message::Value value_;
   bool good_ = false;
 };

@@ -1,22 +1,10 @@
 #include "generate.h"
 
 #include <algorithm>
-#include <array>
-#include <bit>
-#include <cmath>
-#include <cstdio>
-#include <ctime>
+
+#include "generate_parts.h"
 
 namespace sluice::values {
-namespace {
-
-using std::string;
-
-string format(const char* form, auto... arguments) {
-  std::array<char, 128> text;
-  std::snprintf(text.data(), text.size(), form, arguments...);
-  return text.data();
-}
 
 // `text` as a JSON string, its characters now and then escaped although they need not be.
 string quoted(Random& random, const string& text) {
@@ -94,127 +82,7 @@ string mutated(Random& random, string text) {
   }
 }
 
-// --- numbers
-
-Sample integer(Random& random, int bits) {
-  const std::int64_t limit = bits == 64 ? INT64_MAX : (std::int64_t{1} << (bits - 1)) - 1;
-  std::int64_t value = random.between(-limit - 1, limit) >> random.between(0, bits - 1);
-  if (random.one_in(8)) value = random.one_in(2) ? limit : -limit - 1;
-  string text = std::to_string(value);
-  if (value == 0) return either(random, random.one_in(2) ? "0" : "-0");
-  switch (random.between(0, 11)) {
-    case 0:
-      return {text + ".0", Oracle::kInput, text};
-    case 1:
-      return {text + ".000e0", Oracle::kInput, text};
-    case 2:
-      return {text + "000E-3", Oracle::kInput, text};
-    case 3:
-      return {text + "e+2", Oracle::kInput, text + "00"};
-    case 4:
-      return {text + ".25e2", Oracle::kInput, text + "25"};
-    case 5:
-      return token_sample(text + ".5");
-    case 6:
-      return token_sample(text + random.digits(random.between(1, 30)).insert(0, "1"));
-    case 7:
-      return text_sample(random, mutated(random, text));
-    case 8:
-      return text_sample(random, random.one_in(2) ? " " + text + " " : "00" + text);
-    case 9:
-      return text_sample(random, text);
-    default:
-      return token_sample(text);
-  }
-}
-
-string decimal(Random& random, int most) {
-  string text = random.one_in(3) ? "-" : "";
-  const string whole = random.digits(random.between(1, most));
-  const auto first = whole.find_first_not_of('0');
-  text += first == string::npos ? "0" : whole.substr(first);
-  if (random.one_in(2)) text += "." + random.digits(random.between(1, most));
-  if (random.one_in(4)) text += "." + string(static_cast<std::size_t>(random.between(1, 9)), '0');
-  if (std::count(text.begin(), text.end(), '.') > 1) text.erase(text.rfind('.'), 1);
-  if (random.one_in(4))
-    text += format("%s%d", random.one_in(2) ? "e" : "E+", static_cast<int>(random.between(0, 12)));
-  if (random.one_in(8) && text.find_first_of("eE") == string::npos)
-    text += format("e-%d", static_cast<int>(random.between(0, 20)));
-  return text;
-}
-
-Sample numeric(Random& random) {
-  static const std::vector<string> kOdd = {
-      "NaN",   "nan",    "Infinity", "-inf",     "+1",       ".5",       "5.",  ".",
-      "",      " 1.50 ", "1e5 ",     "1_000",    "0x1F",     "1e",       "e5",  "--1",
-      "1e400", "1e-400", "1e16383",  "1e-16383", "1e131071", "1e131072", "1,5", "１"};
-  if (random.one_in(12)) return text_sample(random, random.pick(kOdd));
-  const string text = decimal(random, random.one_in(10) ? 150 : 12);
-  if (random.one_in(6)) return text_sample(random, mutated(random, text));
-  return either(random, text);
-}
-
-Sample floating(Random& random, bool narrow) {
-  static const std::vector<string> kOdd = {"NaN",
-                                           "Infinity",
-                                           "-Infinity",
-                                           "inf",
-                                           "+1.5",
-                                           " 1.5 ",
-                                           "0x1p4",
-                                           "1e400",
-                                           "-1e400",
-                                           "1e-400",
-                                           "5e-324",
-                                           "2e-324",
-                                           "1e39",
-                                           "3.4028235e38",
-                                           "3.4028236e38",
-                                           "1e-45",
-                                           "7e-46",
-                                           "1e-46",
-                                           "1.17549429e-38",
-                                           "2.2250738585072011e-308",
-                                           "-0",
-                                           "-0.0",
-                                           "0e999",
-                                           "0.0e-999",
-                                           ".5",
-                                           "5.",
-                                           "1e",
-                                           "",
-                                           "1.7976931348623159e308",
-                                           "16777217",
-                                           "0.1e",
-                                           "1d"};
-  if (random.one_in(6)) {
-    const string odd = random.pick(kOdd);
-    return text_sample(random, odd);
-  }
-  if (random.one_in(8)) return text_sample(random, mutated(random, decimal(random, 8)));
-  if (random.one_in(2)) return either(random, decimal(random, 25));
-  const double value =
-      narrow ? static_cast<double>(std::bit_cast<float>(static_cast<std::uint32_t>(random.bits())))
-             : std::bit_cast<double>(random.bits());
-  if (!std::isfinite(value)) return null_sample();
-  return either(random, format("%.*g", static_cast<int>(random.between(1, 25)), value));
-}
-
-Sample boolean(Random& random) {
-  static const std::vector<string> kWords = {
-      "true", "tru", "t", "T",   "TRUE", "yes", "ye", "y", "on", "o",   "1",   "false", "fa",
-      "f",    "no",  "n", "off", "of",   "0",   "2",  "",  "01", " t ", "On ", "nope"};
-  switch (random.between(0, 4)) {
-    case 0:
-      return {"true", Oracle::kInput, "true"};
-    case 1:
-      return {"false", Oracle::kInput, "false"};
-    case 2:
-      return token_sample(random.pick(std::vector<string>{"0", "1", "2", "1.0", "-1", "10"}));
-    default:
-      return text_sample(random, random.pick(kWords));
-  }
-}
+namespace {
 
 // --- text and bytes
 
@@ -331,151 +199,6 @@ Sample uuid(Random& random) {
   }
 }
 
-// --- dates and times
-
-string any_date(Random& random) {
-  const int year =
-      static_cast<int>(random.one_in(10) ? random.between(0, 9999) : random.between(1900, 2100));
-  return format(
-      "%04d-%02d-%02d", year,
-      static_cast<int>(random.between(random.one_in(30) ? 0 : 1, random.one_in(30) ? 13 : 12)),
-      static_cast<int>(random.between(random.one_in(30) ? 0 : 1, random.one_in(3) ? 31 : 28)));
-}
-
-string any_time(Random& random) {
-  string text =
-      format("%02d:%02d", static_cast<int>(random.between(0, random.one_in(20) ? 25 : 23)),
-             static_cast<int>(random.between(0, random.one_in(30) ? 61 : 59)));
-  if (random.one_in(10)) return text;
-  text += format(":%02d", static_cast<int>(random.between(0, random.one_in(20) ? 61 : 59)));
-  switch (random.between(0, 5)) {
-    case 0:
-      return text;
-    case 1:
-      return text + "." + random.digits(3);
-    case 2:
-      return text + "." + random.digits(random.between(1, 12));
-    case 3:
-      return text + "." + random.digits(6) +
-             random.pick(std::vector<string>{"5", "50", "500", "4999", "5001"});
-    case 4:
-      return text + ".99999" + random.digits(random.between(1, 4));
-    default:
-      return text + "." + random.digits(6);
-  }
-}
-
-string any_offset(Random& random) {
-  const char sign = random.one_in(2) ? '+' : '-';
-  const int hour = static_cast<int>(random.between(0, random.one_in(10) ? 17 : 14));
-  const int minute = static_cast<int>(random.between(0, random.one_in(20) ? 61 : 59));
-  switch (random.between(0, 8)) {
-    case 0:
-      return "Z";
-    case 1:
-      return "";
-    case 2:
-      return format("%c%02d", sign, hour);
-    case 3:
-      return format("%c%02d%02d", sign, hour, minute);
-    case 4:
-      return format(" %c%02d:%02d", sign, hour, minute);
-    case 5:
-      return format("%c%02d:%02d:%02d", sign, hour, minute,
-                    static_cast<int>(random.between(0, 59)));
-    case 6:
-      return random.pick(
-          std::vector<string>{" Z", "z", " UTC", " PST", "+5", "-330", " America/New_York", "+"});
-    default:
-      return format("%c%02d:%02d", sign, hour, minute);
-  }
-}
-
-string any_timestamp(Random& random) {
-  static const std::vector<string> kOdd = {"infinity",
-                                           "-infinity",
-                                           "epoch",
-                                           "2001/01/01 06:55",
-                                           "Jun 12 1998",
-                                           "20260102",
-                                           "20260102T030405Z",
-                                           "2026-01-02 03:04:05 BC",
-                                           "12345-01-02 03:04:05",
-                                           "2026-01-02 24:00:00",
-                                           "2026-01-02 23:59:60",
-                                           "99-01-02",
-                                           "2026-002",
-                                           "2026-01-02T03",
-                                           "03:04:05",
-                                           "",
-                                           "2026-1-2",
-                                           "2026-01-02t03:04:05z",
-                                           "294277-01-01",
-                                           "0001-01-01T00:00:00+14:00",
-                                           "9999-12-31T23:59:59.999999-14:00",
-                                           "2026-01-02T03:04:05,678"};
-  if (random.one_in(12)) return random.pick(kOdd);
-  string text = any_date(random);
-  if (random.one_in(8)) return text;
-  text += random.one_in(2) ? "T" : " ";
-  text += any_time(random) + any_offset(random);
-  return random.one_in(10) ? mutated(random, text) : text;
-}
-
-Sample date_time(Random& random) {
-  if (random.one_in(30)) return token_sample(random.one_in(2) ? "20260102" : "1700000000");
-  return text_sample(random, any_timestamp(random));
-}
-
-// Naive times around the moments at which clocks change.
-Sample naive(Random& random, const std::vector<std::int64_t>& transitions) {
-  const std::int64_t around = transitions.empty() || random.one_in(4)
-                                  ? random.between(-86'400, 2'145'916'800)
-                                  : random.pick(transitions);
-  std::int64_t local = around + random.between(-16, 16) * 3'600;
-  if (random.one_in(2)) local += random.between(-5'400, 5'400);
-  const std::time_t time = local;
-  std::tm parts{};
-  gmtime_r(&time, &parts);
-  std::array<char, 32> text{};
-  std::strftime(text.data(), text.size(), "%Y-%m-%d %H:%M:%S", &parts);
-  return text_sample(
-      random,
-      string(text.data()) + (random.one_in(4) ? "." + random.digits(random.between(1, 9)) : ""));
-}
-
-// An epoch number whose value is known in whole microseconds, and what it is in SQL's words.
-Sample epoch(Random& random, int power) {
-  std::int64_t micros = random.between(-62'000'000'000, 250'000'000'000) * 1'000'000;
-  if (random.one_in(2))
-    micros = random.between(1'600'000'000, 1'900'000'000) * 1'000'000 + random.between(0, 999'999);
-  const bool negative = micros < 0;
-  string digits = std::to_string(negative ? -micros : micros);
-  if (power < 0) {
-    digits += "000";
-    if (random.one_in(3)) digits.replace(digits.size() - 3, 3, random.one_in(2) ? "499" : "001");
-  } else if (power > 0) {
-    digits.insert(0, 7, '0');
-    digits.insert(digits.size() - static_cast<std::size_t>(power), ".");
-    digits.erase(0, std::min(digits.find_first_not_of('0'), digits.find('.') - 1));
-    if (random.one_in(2) && digits.find_first_not_of('0', digits.find('.') + 1) == string::npos)
-      digits.erase(digits.find('.'));
-    if (random.one_in(5) && digits.find('.') != string::npos)
-      digits += random.one_in(2) ? "4" : "000";
-  }
-  const string token = (negative ? "-" : "") + digits;
-  const std::int64_t seconds = micros / 1'000'000 - (micros % 1'000'000 < 0 ? 1 : 0);
-  const std::time_t time = seconds;
-  std::tm parts{};
-  gmtime_r(&time, &parts);
-  const int year = parts.tm_year + 1900;
-  const string reference =
-      format("%04d-%02d-%02d %02d:%02d:%02d.%06d+00%s", year > 0 ? year : 1 - year,
-             parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec,
-             static_cast<int>(micros - seconds * 1'000'000), year > 0 ? "" : " BC");
-  return {random.one_in(4) ? quoted(random, token) : token, Oracle::kInput, reference};
-}
-
 // --- arrays and composites
 
 // A JSON array of one shape in every dimension, so that PostgreSQL's own reading of it is defined.
@@ -507,6 +230,8 @@ string pair(Random& random) {
 }
 
 }  // namespace
+
+const std::vector<string> kMoods = {"sad", "it's ok", "häppy\t", "Sad", ""};
 
 std::vector<Generator> generators(const Transitions& transitions) {
   std::vector<Generator> all = {
@@ -557,10 +282,7 @@ std::vector<Generator> generators(const Transitions& transitions) {
       {"timestamp; unit=s; zone=Asia/Tokyo", [](Random& r) { return epoch(r, 6); }},
       {"date; unit=s", [](Random& r) { return epoch(r, 6); }},
       {"time; unit=us", [](Random& r) { return epoch(r, 0); }},
-      {"mood",
-       [](Random& r) {
-         return text_sample(r, r.pick(std::vector<string>{"sad", "it's ok", "häppy\t", "Sad", ""}));
-       }},
+      {"mood", [](Random& r) { return text_sample(r, r.pick(kMoods)); }},
       {"small", [](Random& r) { return token_sample(std::to_string(r.between(-5, 15))); }},
       {"code", [](Random& r) { return text_sample(r, any_text(r, 3)); }},
       {"integer[]",
