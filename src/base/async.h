@@ -1,6 +1,6 @@
-// Async<T>: a lazy coroutine that runs on the thread that resumes it. A lane's transaction is written
-// as one straight routine of these, while the lane's loop goes on serving Kafka whenever the routine
-// waits for PostgreSQL's socket.
+// Async<T>: a lazy coroutine that runs on the thread that resumes it. A lane's transaction is
+// written as one straight routine of these, while the lane's loop goes on serving Kafka whenever
+// the routine waits for PostgreSQL's socket.
 //
 // Starts when awaited, or when start() is called on the outermost one. The owner of an Async may
 // destroy it while it is suspended: everything on its frame is then released in the usual order.

@@ -1,5 +1,5 @@
-// Buffer: a growing run of bytes that keeps its memory when cleared, with the big-endian writers that
-// PostgreSQL's binary COPY needs. Not thread-safe.
+// Buffer: a growing run of bytes that keeps its memory when cleared, with the big-endian writers
+// that PostgreSQL's binary COPY needs. Not thread-safe.
 #pragma once
 
 #include <bit>

@@ -1,6 +1,6 @@
 // The classes of failure and the phases in which something can fail. Modules report Errors; the one
-// table that maps (domain, code, phase) to a class is pipeline/failure.cc, because the answer depends
-// on the phase. `sink` asks it through a Classify function.
+// table that maps (domain, code, phase) to a class is pipeline/failure.cc, because the answer
+// depends on the phase. `sink` asks it through a Classify function.
 #pragma once
 
 #include <cstdint>
@@ -21,13 +21,13 @@ enum class FailureClass : std::uint8_t {
 std::string_view name_of(FailureClass failure_class);
 
 enum class Phase : std::uint8_t {
-  kConnect,      // PostgreSQL: reaching the server and logging in
-  kOpen,         // BEGIN, locks, ledger rows, signature
-  kWrite,        // rows, dead letters, constraints
-  kMove,         // the ledger's update
-  kCommit,       // COMMIT itself
-  kRead,         // the catalog, positions
-  kKafka,        // anything of Kafka
+  kConnect,  // PostgreSQL: reaching the server and logging in
+  kOpen,     // BEGIN, locks, ledger rows, signature
+  kWrite,    // rows, dead letters, constraints
+  kMove,     // the ledger's update
+  kCommit,   // COMMIT itself
+  kRead,     // the catalog, positions
+  kKafka,    // anything of Kafka
 };
 std::string_view name_of(Phase phase);
 

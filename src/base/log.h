@@ -1,4 +1,5 @@
-// Structured logs: one line an entry, on standard error, as logfmt (key=value) or JSON. Thread-safe.
+// Structured logs: one line an entry, on standard error, as logfmt (key=value) or JSON.
+// Thread-safe.
 //
 // What may be in a log: names, counts, coordinates, SQLSTATEs, columns, constraints. What may not:
 // payloads, row values, passwords, PostgreSQL's own message texts (they carry values).

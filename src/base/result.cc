@@ -9,14 +9,22 @@ namespace sluice {
 
 std::string_view name_of(Domain domain) {
   switch (domain) {
-    case Domain::kDocument: return "document";
-    case Domain::kCommandLine: return "command line";
-    case Domain::kFile: return "file";
-    case Domain::kKafka: return "kafka";
-    case Domain::kPostgres: return "postgres";
-    case Domain::kMessage: return "message";
-    case Domain::kLedger: return "ledger";
-    case Domain::kInternal: return "internal";
+    case Domain::kDocument:
+      return "document";
+    case Domain::kCommandLine:
+      return "command line";
+    case Domain::kFile:
+      return "file";
+    case Domain::kKafka:
+      return "kafka";
+    case Domain::kPostgres:
+      return "postgres";
+    case Domain::kMessage:
+      return "message";
+    case Domain::kLedger:
+      return "ledger";
+    case Domain::kInternal:
+      return "internal";
   }
   return "internal";
 }

@@ -1,7 +1,8 @@
 // Result and Error: how everything in Sluice that can fail says so.
 //
 // An Error is a report, not a decision: it names what failed (domain, code), where, and what to do
-// about it. What happens next (retry, dead letter, stop) is decided in one table, pipeline/failure.h.
+// about it. What happens next (retry, dead letter, stop) is decided in one table,
+// pipeline/failure.h.
 #pragma once
 
 #include <cstdint>
@@ -33,8 +34,8 @@ struct Error {
   std::string message;
   // What to do about it; may be empty.
   std::string remedy;
-  // PostgreSQL's own words with DETAIL and CONTEXT (they can carry values of rows): kept with a dead
-  // letter, never logged.
+  // PostgreSQL's own words with DETAIL and CONTEXT (they can carry values of rows): kept with a
+  // dead letter, never logged.
   std::string detail;
   // PostgreSQL only: what the error names. Empty if it names none.
   std::string column;
@@ -62,8 +63,8 @@ std::string to_string(const Error& error);
 
 // Ends the process when an invariant does not hold, in every build: a wrong row is worse than none.
 [[noreturn]] void invariant_failed(const char* expression, const char* file, int line);
-#define SLUICE_CHECK(expression)                                        \
-  (static_cast<bool>(expression) ? static_cast<void>(0)                 \
+#define SLUICE_CHECK(expression)                        \
+  (static_cast<bool>(expression) ? static_cast<void>(0) \
                                  : ::sluice::invariant_failed(#expression, __FILE__, __LINE__))
 
 }  // namespace sluice

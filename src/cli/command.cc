@@ -102,7 +102,8 @@ boost::json::object summary_of(const std::string& task, const pipeline::RunRepor
       {"seconds", seconds},
       {"resident_bytes_peak", report.resident_bytes_peak},
   };
-  if (report.first_to_last_seconds) summary["first_to_last_seconds"] = *report.first_to_last_seconds;
+  if (report.first_to_last_seconds)
+    summary["first_to_last_seconds"] = *report.first_to_last_seconds;
   boost::json::array errors;
   for (const auto& error : report.errors) {
     errors.push_back({{"from", std::string(name_of(error.domain))},
@@ -132,12 +133,12 @@ void print_end(const std::string& task, const pipeline::RunReport& report) {
   const auto& tally = report.figures.tally;
   const double seconds = static_cast<double>(report.figures.elapsed.count()) / 1000;
   if (report.end == pipeline::RunEnd::kHalted && report.halt_offset >= 0) {
-    std::fputs(fmt::format("{}: halted at {}/{} offset {} (on_failure: retain). Everything before "
-                           "it in its partition is applied, nothing after it.\n",
-                           task, report.halt_key.topic, report.halt_key.partition,
-                           report.halt_offset)
-                   .c_str(),
-               stderr);
+    std::fputs(
+        fmt::format("{}: halted at {}/{} offset {} (on_failure: retain). Everything before "
+                    "it in its partition is applied, nothing after it.\n",
+                    task, report.halt_key.topic, report.halt_key.partition, report.halt_offset)
+            .c_str(),
+        stderr);
     if (!report.halt_excerpt.empty()) {
       std::fputs(fmt::format("  message: {}\n", report.halt_excerpt).c_str(), stderr);
     }
@@ -171,8 +172,8 @@ int run_command(Options& options) {
     report = pipeline::run(source_of(*loaded), options.run, pipeline::StopSignal(signals.fd()));
   }
   print_end(name, report);
-  const bool written = options.summary.empty() ||
-                       write_summary(options.summary, summary_of(name, report));
+  const bool written =
+      options.summary.empty() || write_summary(options.summary, summary_of(name, report));
   if (report.end == pipeline::RunEnd::kStopped) return signals.exit_code();
   const int code = static_cast<int>(report.end);
   return code == 0 && !written ? 1 : code;
@@ -207,7 +208,8 @@ int check_command(const Options& options) {
 }
 
 int version_command() {
-  std::puts(fmt::format("sluice {}\nlibrdkafka {}", SLUICE_VERSION, kafka::library_version()).c_str());
+  std::puts(
+      fmt::format("sluice {}\nlibrdkafka {}", SLUICE_VERSION, kafka::library_version()).c_str());
   return 0;
 }
 
@@ -238,7 +240,7 @@ int execute(int argc, char** argv) {
   Options options;
   CLI::App app{"sluice moves Kafka topics into PostgreSQL tables, exactly once, at COPY speed."};
   app.name("sluice");
-  app.require_subcommand(1);
+  app.require_subcommand(0, 1);  // none: below, after what was not understood is named
   app.footer(kFooter);
   app.failure_message([](const CLI::App* command, const CLI::Error& error) {
     return fmt::format("error: {}\n  -> {} --help says what is possible\n", error.what(),
@@ -269,7 +271,8 @@ int execute(int argc, char** argv) {
   add_common(*check, options);
   check->add_flag("--json", options.json, "the findings as JSON on standard output");
 
-  auto* version = app.add_subcommand("version", "print the versions of sluice and its Kafka client");
+  auto* version =
+      app.add_subcommand("version", "print the versions of sluice and its Kafka client");
   app.set_version_flag("--version", std::string("sluice ") + SLUICE_VERSION);
 
   try {
@@ -280,6 +283,10 @@ int execute(int argc, char** argv) {
   if (run->parsed()) return run_command(options);
   if (check->parsed()) return check_command(options);
   if (version->parsed()) return version_command();
+  std::fputs(
+      "error: a command is missing: run, check or version\n  -> sluice --help says what is "
+      "possible\n",
+      stderr);
   return kDocumentWrong;
 }
 

@@ -9,6 +9,8 @@
 #include "cli/placeholder.h"
 #include "cli/yaml.h"
 #include "json/text.h"
+#include "kafka/consumer.h"
+#include "postgres/connection.h"
 #include "task/node.h"
 #include "task/parse.h"
 
@@ -143,6 +145,25 @@ LoadedTask with_rereaders(task::Task task, const Node& document) {
   return loaded;
 }
 
+// What the clients refuse by themselves is a mistake of the document, too, before any server is
+// met.
+Errors refused_by_clients(const task::Task& task, std::string_view name) {
+  Errors errors;
+  const auto add = [&](const std::string& path, Error error) {
+    error = placed(at_path(std::move(error), path), name, 0);
+    error.domain = Domain::kDocument;
+    error.code = path;
+    errors.push_back(std::move(error));
+  };
+  if (auto good = kafka::check_properties(task.source.kafka); !good) {
+    add("source.kafka", good.error());
+  }
+  if (auto endpoint = postgres::endpoint_of(task.target.postgres); !endpoint) {
+    add(std::string(kPostgres), endpoint.error());
+  }
+  return errors;
+}
+
 }  // namespace
 
 tl::expected<LoadedTask, Errors> load_text(std::string_view text, std::string_view name) {
@@ -160,7 +181,12 @@ tl::expected<LoadedTask, Errors> load_text(std::string_view text, std::string_vi
 tl::expected<LoadedTask, Errors> load(const std::string& path) {
   auto text = read_small_file(path, kMaxDocumentBytes, Readers::kAnyone);
   if (!text) return tl::unexpected(Errors{text.error()});
-  return load_text(*text, path);
+  auto loaded = load_text(*text, path);
+  if (!loaded) return loaded;
+  if (auto errors = refused_by_clients(loaded->task, path); !errors.empty()) {
+    return tl::unexpected(std::move(errors));
+  }
+  return loaded;
 }
 
 }  // namespace sluice::cli

@@ -52,7 +52,8 @@ tl::unexpected<Error> file_failed(const std::string& path, int number) {
   switch (number) {
     case ENOENT:
       return fail(Domain::kFile, "ENOENT", fmt::format("{}: there is no such file", path),
-                  path.starts_with('/') ? "" : "Relative names start in the current folder.");
+                  path.starts_with('/') ? "Correct the name."
+                                        : "Relative names start in the current folder.");
     case EACCES:
       return fail(Domain::kFile, "EACCES", fmt::format("{}: this user may not read it", path),
                   "Check the rights of the file and of the folders above it.");

@@ -28,8 +28,8 @@ int terminal_width() {
 
 bool is_terminal() {
   static const bool yes = [] {
-    const char* term = std::getenv("TERM");            // NOLINT(concurrency-mt-unsafe)
-    const char* no_colour = std::getenv("NO_COLOR");   // NOLINT(concurrency-mt-unsafe)
+    const char* term = std::getenv("TERM");           // NOLINT(concurrency-mt-unsafe)
+    const char* no_colour = std::getenv("NO_COLOR");  // NOLINT(concurrency-mt-unsafe)
     const bool dumb = term != nullptr && std::string_view(term) == "dumb";
     return isatty(STDERR_FILENO) == 1 && !dumb && (no_colour == nullptr || *no_colour == '\0');
   }();
@@ -65,9 +65,8 @@ void print_finding(const pipeline::Finding& finding) {
   const std::string_view colour = finding.level == Level::kOk        ? "32"
                                   : finding.level == Level::kWarning ? "33"
                                                                      : "31;1";
-  std::string text =
-      fmt::format("{} {:<10} ", coloured(colour, fmt::format("{:<8}", name_of(finding.level))),
-                  finding.step);
+  std::string text = fmt::format(
+      "{} {:<10} ", coloured(colour, fmt::format("{:<8}", name_of(finding.level))), finding.step);
   if (!finding.subject.empty()) text += finding.subject + ": ";
   text += finding.message + '\n';
   if (!finding.remedy.empty() && finding.level != Level::kOk) {
@@ -91,8 +90,8 @@ void ProgressLine::clear() {
 void ProgressLine::show(const pipeline::Progress& progress) {
   if (!on_) return;
   const auto& tally = progress.tally;
-  std::string line = fmt::format("{} {}  {} rows", task_, progress.state,
-                                 grouped(tally.written + tally.deleted));
+  std::string line =
+      fmt::format("{} {}  {} rows", task_, progress.state, grouped(tally.written + tally.deleted));
   if (tally.dead > 0) line += fmt::format("  {} dead", grouped(tally.dead));
   if (tally.discarded > 0) line += fmt::format("  {} discarded", grouped(tally.discarded));
   line += fmt::format("  {}/s", grouped(static_cast<std::int64_t>(progress.rows_per_second)));

@@ -9,8 +9,8 @@
 #include <set>
 #include <thread>
 
+#include "base/nearest.h"
 #include "kafka/native.h"
-#include "kafka/nearest.h"
 #include "kafka/properties.h"
 
 namespace sluice::kafka {
@@ -279,7 +279,7 @@ Error AdminImpl::unknown_topic(const std::string& name, const Deadline& deadline
   auto error = explain_about(state_.endpoint(), "UNKNOWN_TOPIC_OR_PART", "", "topic", name);
   const auto known = all_topics(deadline);
   if (!known) return error;
-  const auto near = nearest_names(name, *known, 3);
+  const auto near = nearest(name, *known, 3);
   if (!near.empty())
     error.remedy = fmt::format("Did you mean \"{}\"?", fmt::join(near, "\" or \""));
   return error;

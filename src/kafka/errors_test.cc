@@ -2,8 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "base/nearest.h"
 #include "kafka/native.h"
-#include "kafka/nearest.h"
 
 namespace sluice::kafka {
 namespace {
@@ -114,15 +114,6 @@ TEST(Endpoint, ComesFromTheProperties) {
   EXPECT_EQ("sasl_ssl", endpoint.protocol);
   EXPECT_EQ("bob", endpoint.user);
   EXPECT_EQ("plaintext", endpoint_of({}).protocol);
-}
-
-TEST(NearestNames, FindsMisspellingsNearestFirst) {
-  const std::vector<std::string> topics = {"orders", "orders-eu", "order", "payments", "x"};
-  EXPECT_EQ((std::vector<std::string>{"order", "orders"}), nearest_names("ordes", topics, 3));
-  EXPECT_EQ(std::vector<std::string>{"orders"}, nearest_names("Orders", topics, 1));
-  EXPECT_EQ(std::vector<std::string>{"payments"}, nearest_names("paymnets", topics, 3));
-  EXPECT_TRUE(nearest_names("inventory", topics, 3).empty());
-  EXPECT_TRUE(nearest_names("orders", {}, 3).empty());
 }
 
 TEST(ClientState, LearnsTopicIdsFromLogLines) {

@@ -9,8 +9,8 @@
 #include <optional>
 #include <vector>
 
+#include "base/nearest.h"
 #include "kafka/native.h"
-#include "kafka/nearest.h"
 
 namespace sluice::kafka {
 namespace {
@@ -198,10 +198,15 @@ Result<bool> check_name(const std::string& name) {
                   std::string(kNever));
   }
   const std::vector<std::string> known(kAllowed.begin(), kAllowed.end());
-  const auto near = nearest_names(name, known, 1);
+  const auto near = nearest(name, known, 1);
   return refuse(name, fmt::format("Kafka property \"{}\" does not exist", name),
                 near.empty() ? std::string("Names and values are those of librdkafka")
                              : fmt::format("Did you mean \"{}\"?", near[0]));
+}
+
+std::string shortened(const std::string& value) {
+  constexpr std::size_t kShown = 100;
+  return value.size() <= kShown ? value : value.substr(0, kShown) + "...";
 }
 
 // One entry of bootstrap.servers: [protocol://]host[:port], an IPv6 address in brackets.
@@ -394,7 +399,7 @@ Result<bool> check_properties(const std::map<std::string, std::string>& properti
           name,
           is_secret(name)
               ? fmt::format("Kafka property \"{}\" has a value that librdkafka refuses", name)
-              : fmt::format("Kafka property \"{}\": {}", name, problem),
+              : fmt::format("Kafka property \"{}\" is \"{}\": {}", name, shortened(value), problem),
           {});
     }
   }

@@ -99,8 +99,10 @@ CREATE TABLE {0}.gap (
 CREATE VIEW {0}.progress AS
 SELECT l.task, l.topic, l.partition, l.next_offset, l.applied, l.discarded, l.dead,
        l.last_timestamp, l.updated_at, l.complete_at,
-       t.halt_reason || coalesce(' at ' || t.halt_topic || '/' || t.halt_partition || ' offset '
-                                 || t.halt_offset, '') || coalesce(': ' || t.halt_message, '') AS halt
+       t.halt_reason
+         || coalesce(' at ' || t.halt_topic || '/' || t.halt_partition || ' offset '
+                     || t.halt_offset, '')
+         || coalesce(': ' || t.halt_message, '') AS halt
 FROM {0}.ledger l JOIN {0}.task t ON t.id = l.task;
 )sql";
 

@@ -146,6 +146,7 @@ class Explorer {
 // Levels beyond the ones below, for a machine with time and memory to spare (each costs about 1.6
 // times the one before it).
 int deeper() {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): tests change no environment
   const char* levels = std::getenv("SLUICE_EXPLORE_DEEPER");
   return levels == nullptr ? 0 : std::atoi(levels);
 }

@@ -218,7 +218,7 @@ const char* Model::receive_rows(World& world, int worker) {
     const bool invented = mutation_ == Mutation::kRecreatesLostRows && !row.exists;
     if (invented) found = {key_of(p), true, 0, own_epoch};
     if (!backend.resolving && (mutation_ == Mutation::kSkipsPositionCheck || invented)) {
-      found.next_offset = backend.from[p];
+      found.next_offset = std::int64_t{backend.from[p]};
     }
     name |= name_of_row(found);
     rows.push_back(found);

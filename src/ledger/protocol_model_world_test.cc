@@ -55,7 +55,7 @@ const char* Model::broken_invariant(const Database& database) const {
     const LedgerRow& row = database.ledger[p];
     if (!row.exists) continue;
     for (int offset = 0; offset < setting_.messages; ++offset) {
-      const int times = database.applied[p][offset];
+      const std::int8_t times = database.applied[p][offset];
       if (offset < row.next && times == 0) return "an offset below the position is not applied";
       if (offset < row.next && times > 1) return "an offset is applied twice";
       if (offset >= row.next && times > 0) return "an offset beyond the position is applied";
@@ -155,8 +155,8 @@ const char* Model::commit(World& world, const Backend& backend, bool move) const
     if (!has(backend.batch, p)) continue;
     LedgerRow& row = database.ledger[p];
     if (!row.exists) violation = "rows were written although their ledger row is lost";
-    for (int offset = backend.from[p]; offset < backend.to[p]; ++offset) {
-      ++database.applied[p][offset];
+    for (std::int8_t offset = backend.from[p]; offset < backend.to[p]; ++offset) {
+      ++database.applied[p][static_cast<std::size_t>(offset)];
     }
     if (move) row = {true, backend.to[p], database.epoch};
   }

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <set>
 
 #include "kafka/admin.h"
@@ -39,14 +40,18 @@ std::string joined(const std::vector<std::string>& names) {
 
 class Check {
  public:
-  Check(const TaskSource& source, const std::function<void(const Finding&)>& on_finding)
-      : source_(source), task_(source.task), on_finding_(on_finding) {}
+  Check(const TaskSource& source, const std::function<void(const Finding&)>& on_finding,
+        OpenOptions options)
+      : source_(source), task_(source.task), on_finding_(on_finding), options_(options) {}
 
   std::vector<Finding> run() {
     check_kafka();
     if (check_postgres()) {
       check_ledger();
-      if (check_table()) check_plan();
+      if (check_table()) {
+        check_identity();
+        check_plan();
+      }
     }
     return std::move(findings_);
   }
@@ -72,7 +77,7 @@ class Check {
          worth_waiting(cause)});
   }
 
-  // ---- Kafka ---------------------------------------------------------------------------------------
+  // ---- Kafka
 
   void check_kafka() {
     auto properties = source_.kafka_properties();
@@ -84,6 +89,7 @@ class Check {
     admin_ = std::move(*admin);
     auto cluster = admin_->cluster_id(kTimeout);
     if (!cluster) return error("kafka", "", cluster.error());
+    identity_.cluster_id = *cluster;
     ok("kafka", servers, fmt::format("reachable, cluster {}", *cluster));
     check_topics();
     check_group();
@@ -126,40 +132,42 @@ class Check {
     const std::string group =
         task_.source.group.value_or(fmt::format("sluice-{}-000000", task_.name));
     auto info = admin_->group(group, kTimeout);
-    const std::string shown =
-        task_.source.group ? group : fmt::format("sluice-{}-*", task_.name);
+    const std::string shown = task_.source.group ? group : fmt::format("sluice-{}-*", task_.name);
     if (!info) return error("group", shown, info.error());
     if (!info->may_read) {
-      return error("group", shown, "this user may not use the group",
-                   fmt::format("Grant it: kafka-acls --bootstrap-server ... --add --allow-principal "
-                               "User:NAME --operation Read --resource-pattern-type prefixed "
-                               "--group 'sluice-{}-'",
-                               task_.name));
+      return error(
+          "group", shown, "this user may not use the group",
+          fmt::format("Grant it: kafka-acls --bootstrap-server ... --add --allow-principal "
+                      "User:NAME --operation Read --resource-pattern-type prefixed "
+                      "--group 'sluice-{}-'",
+                      task_.name));
     }
     ok("group", shown, "may be used");
   }
 
-  // ---- PostgreSQL ----------------------------------------------------------------------------------
+  // ---- PostgreSQL
 
   bool check_postgres() {
     auto conninfo = source_.conninfo();
     if (!conninfo) return error("postgres", "", conninfo.error()), false;
     auto endpoint = postgres::endpoint_of(*conninfo);
     if (!endpoint) return error("postgres", "", endpoint.error()), false;
+    identity_.host = endpoint->host;
+    identity_.port = endpoint->port;
+    identity_.database = endpoint->database;
     const std::string subject =
         fmt::format("{}:{}/{}", endpoint->host, endpoint->port, endpoint->database);
     auto connected = db_.drive(db_.connect(*conninfo, "sluice check", kTimeout));
     if (!connected) {
-      const Error cause =
-          postgres::explain_connection_failure(connected.error(), *endpoint, {});
+      const Error cause = postgres::explain_connection_failure(connected.error(), *endpoint, {});
       error("postgres", subject, cause);
       return false;
     }
     db_.set_deadline(steady_clock::now() + seconds(60));
-    auto facts = db_.drive(db_.query(
-        "SELECT current_setting('server_version'), current_user, pg_is_in_recovery(), "
-        "current_setting('default_transaction_read_only'), "
-        "coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false)"));
+    auto facts = db_.drive(
+        db_.query("SELECT current_setting('server_version'), current_user, pg_is_in_recovery(), "
+                  "current_setting('default_transaction_read_only'), "
+                  "coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false)"));
     if (!facts) return error("postgres", subject, facts.error()), false;
     const auto& row = facts->front();
     role_ = row.text(0, 1);
@@ -180,47 +188,31 @@ class Check {
 
   void check_ledger() {
     const std::string& schema = task_.target.ledger_schema;
-    const std::string literal = Connection::literal(schema);
-    auto facts = db_.drive(db_.query(fmt::format(
-        "SELECT to_regnamespace({1}) IS NOT NULL, to_regclass({2}) IS NOT NULL, "
-        "has_database_privilege(current_database(), 'CREATE'), current_database(), "
-        "coalesce(has_schema_privilege(to_regnamespace({1})::oid, 'CREATE'), false)",
-        literal, Connection::literal(quoted(schema)),
-        Connection::literal(quoted(schema) + ".task"))));
-    if (!facts) return error("ledger", schema, facts.error());
-    const auto& row = facts->front();
-    const bool exists = row.boolean(0, 0);
-    if (!exists && !row.boolean(0, 2)) {
-      return error("ledger", schema, "the schema does not exist and this role may not create it",
-                   fmt::format("CREATE SCHEMA {} AUTHORIZATION {};  -- or: GRANT CREATE ON DATABASE "
-                               "{} TO {};",
-                               quoted(schema), quoted(role_), quoted(row.text(0, 3)),
-                               quoted(role_)));
-    }
-    if (!exists) return ok("ledger", schema, "will be created");
-    if (!row.boolean(0, 1)) {
-      if (!row.boolean(0, 4)) {
-        return error("ledger", schema,
-                     "the schema has no ledger yet and this role may not create it there",
-                     fmt::format("GRANT CREATE, USAGE ON SCHEMA {} TO {};", quoted(schema),
-                                 quoted(role_)));
-      }
-      return ok("ledger", schema, "its tables will be created");
-    }
-    ledger::Handle handle;
-    handle.schema = schema;
-    handle.task = task_.name;
-    auto task = db_.drive(ledger::read_task(db_, handle));
+    auto ready = db_.drive(ledger::inspect(db_, schema));
+    if (!ready) return error("ledger", schema, ready.error());
+    if (!*ready) return ok("ledger", schema, "will be created");
+    handle_.schema = schema;
+    handle_.task = task_.name;
+    auto task = db_.drive(ledger::read_task(db_, handle_));
     if (!task) return error("ledger", schema, task.error());
     if (!*task) return ok("ledger", schema, "the task begins at source.start");
+    was_ = (*task)->identity;
     if ((*task)->halt) {
       warn("ledger", schema,
            fmt::format("the task was halted at {}/{} offset {}: {}", (*task)->halt->key.topic,
-                       (*task)->halt->key.partition, (*task)->halt->offset,
-                       (*task)->halt->reason),
+                       (*task)->halt->key.partition, (*task)->halt->offset, (*task)->halt->reason),
            "A run clears the halt and begins with that message.");
     }
     ok("ledger", schema, "the task goes on where it was");
+  }
+
+  // After the table is known: a task of that name that reads or writes elsewhere is another one.
+  void check_identity() {
+    if (!was_ || options_.adopt || options_.reset) return;
+    if (identity_.cluster_id.empty()) identity_.cluster_id = was_->cluster_id;  // not reached
+    identity_.tables[table_.qualified()] = table_.oid;
+    const auto same = same_task(handle_, *was_, identity_);
+    if (!same) error("ledger", handle_.schema, same.error());
   }
 
   bool check_table() {
@@ -261,7 +253,8 @@ class Check {
              "a foreign table: the ledger is in this database and the rows are in another",
              "After a crash in between, rows can be there twice; see docs/delivery.md.");
         break;
-      default: break;  // the plan refuses it
+      default:
+        break;  // the plan refuses it
     }
     if (table_.unlogged) {
       warn("table", subject_, "unlogged: a crash of the server empties it, but not the ledger",
@@ -290,7 +283,7 @@ class Check {
     }
   }
 
-  // ---- the plan ------------------------------------------------------------------------------------
+  // ---- the plan
 
   void check_plan() {
     auto plan = sink::compile(task_, table_);
@@ -322,8 +315,7 @@ class Check {
     for (const auto& index : table_.unique_indexes) {
       const std::set<std::string> columns(index.columns.begin(), index.columns.end());
       if (columns == wanted && index.expressions.empty()) continue;
-      warn("key", subject_,
-           fmt::format("unique index {} besides the key", quoted(index.name)),
+      warn("key", subject_, fmt::format("unique index {} besides the key", quoted(index.name)),
            "Two keys with one value there make the later message a data failure.");
     }
   }
@@ -387,8 +379,7 @@ class Check {
     for (const auto& column : *task_.sync.columns) {
       const auto* info = table_.find(column.column);
       if (!column.meta || info == nullptr || !never_fits(*column.meta, info->type)) continue;
-      error("columns", column.column,
-            fmt::format("this metadata can never be {}", info->type.name),
+      error("columns", column.column, fmt::format("this metadata can never be {}", info->type.name),
             "Use a column of another type.");
     }
   }
@@ -402,13 +393,16 @@ class Check {
     };
     switch (meta) {
       case task::Meta::kPartition:
-      case task::Meta::kOffset: return is({kUuid, kDate, kTime, kTimestamp, kTimestamptz});
+      case task::Meta::kOffset:
+        return is({kUuid, kDate, kTime, kTimestamp, kTimestamptz});
       case task::Meta::kTimestamp:
-      case task::Meta::kIngestedAt: return is({kBool, kUuid, kBytea});
+      case task::Meta::kIngestedAt:
+        return is({kBool, kUuid, kBytea});
       case task::Meta::kHeaders:
         return !is({kJson, kJsonb}) && type.category == 'b' && is({kBool, kUuid, kDate, kTime});
       case task::Meta::kTopic:
-      case task::Meta::kKey: return false;
+      case task::Meta::kKey:
+        return false;
     }
     return false;
   }
@@ -416,7 +410,11 @@ class Check {
   const TaskSource& source_;
   const task::Task& task_;
   const std::function<void(const Finding&)>& on_finding_;
+  const OpenOptions options_;
   std::vector<Finding> findings_;
+  ledger::Handle handle_;
+  std::optional<ledger::Identity> was_;  // of the ledger's task of that name
+  ledger::Identity identity_;            // as it is now
   std::unique_ptr<kafka::Admin> admin_;
   Connection db_;
   std::string role_;
@@ -428,16 +426,20 @@ class Check {
 
 std::string_view name_of(Finding::Level level) {
   switch (level) {
-    case Level::kOk: return "ok";
-    case Level::kWarning: return "warning";
-    case Level::kError: return "error";
+    case Level::kOk:
+      return "ok";
+    case Level::kWarning:
+      return "warning";
+    case Level::kError:
+      return "error";
   }
   return "error";
 }
 
 std::vector<Finding> check(const TaskSource& source,
-                           const std::function<void(const Finding&)>& on_finding) {
-  return Check(source, on_finding).run();
+                           const std::function<void(const Finding&)>& on_finding,
+                           OpenOptions options) {
+  return Check(source, on_finding, options).run();
 }
 
 }  // namespace sluice::pipeline

@@ -1,5 +1,5 @@
-// Environment: what a run and a check are told by their caller (cli, later control): the task, how to
-// read its secrets again, and how to be stopped.
+// Environment: what a run and a check are told by their caller (cli, later control): the task, how
+// to read its secrets again, and how to be stopped.
 #pragma once
 
 #include <chrono>

@@ -11,25 +11,38 @@ namespace sluice {
 
 std::string_view name_of(FailureClass failure_class) {
   switch (failure_class) {
-    case FailureClass::kEnvironment: return "environment";
-    case FailureClass::kConflict: return "conflict";
-    case FailureClass::kPlan: return "plan";
-    case FailureClass::kInDoubt: return "in doubt";
-    case FailureClass::kData: return "data";
-    case FailureClass::kFatal: return "fatal";
+    case FailureClass::kEnvironment:
+      return "environment";
+    case FailureClass::kConflict:
+      return "conflict";
+    case FailureClass::kPlan:
+      return "plan";
+    case FailureClass::kInDoubt:
+      return "in doubt";
+    case FailureClass::kData:
+      return "data";
+    case FailureClass::kFatal:
+      return "fatal";
   }
   return "fatal";
 }
 
 std::string_view name_of(Phase phase) {
   switch (phase) {
-    case Phase::kConnect: return "connect";
-    case Phase::kOpen: return "open";
-    case Phase::kWrite: return "write";
-    case Phase::kMove: return "move";
-    case Phase::kCommit: return "commit";
-    case Phase::kRead: return "read";
-    case Phase::kKafka: return "kafka";
+    case Phase::kConnect:
+      return "connect";
+    case Phase::kOpen:
+      return "open";
+    case Phase::kWrite:
+      return "write";
+    case Phase::kMove:
+      return "move";
+    case Phase::kCommit:
+      return "commit";
+    case Phase::kRead:
+      return "read";
+    case Phase::kKafka:
+      return "kafka";
   }
   return "kafka";
 }
@@ -105,8 +118,7 @@ constexpr FailureRule kRules[] = {
     {Domain::kPostgres, "42P10", true, kAny, nullptr, "", kPlan,
      "no unique index arbitrates ON CONFLICT any more"},
     {Domain::kPostgres, "42804", true, kAny, nullptr, "", kPlan, "a column has another type"},
-    {Domain::kPostgres, "428C9", true, kAny, nullptr, "", kPlan,
-     "a column has become generated"},
+    {Domain::kPostgres, "428C9", true, kAny, nullptr, "", kPlan, "a column has become generated"},
     {Domain::kPostgres, "0A000", true, kAny, nullptr, "", kPlan,
      "a plan that the server had kept does not fit any more"},
     {Domain::kPostgres, "3D000", false, Phase::kConnect, nullptr, "", kEnvironment,
@@ -177,9 +189,8 @@ std::string failure_reference() {
     if (!rule.condition_text.empty()) {
       when += fmt::format("{}{}", when.empty() ? "" : ", ", rule.condition_text);
     }
-    fmt::format_to(std::back_inserter(text), "| {} | `{}` | {} | {} | {} |\n",
-                   name_of(rule.domain), rule.code, when, name_of(rule.failure_class),
-                   rule.meaning);
+    fmt::format_to(std::back_inserter(text), "| {} | `{}` | {} | {} | {} |\n", name_of(rule.domain),
+                   rule.code, when, name_of(rule.failure_class), rule.meaning);
   }
   return text;
 }

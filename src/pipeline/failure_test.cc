@@ -32,8 +32,8 @@ TEST(Failure, ConflictsAreTriedAgain) {
 }
 
 TEST(Failure, DataIsIsolated) {
-  for (const char* code : {"22P02", "22003", "22001", "23502", "23503", "23505", "23P01", "44000",
-                           "54000", "P0001"}) {
+  for (const char* code :
+       {"22P02", "22003", "22001", "23502", "23503", "23505", "23P01", "44000", "54000", "P0001"}) {
     EXPECT_EQ(classify(postgres_error(code), Phase::kWrite), FailureClass::kData) << code;
   }
 }
@@ -88,7 +88,8 @@ TEST(Failure, TheReferencePageIsTheTable) {
   if (std::getenv("SLUICE_REGENERATE") != nullptr) std::ofstream(path) << failure_reference();
   std::ifstream file(path);
   const std::string page((std::istreambuf_iterator<char>(file)), {});
-  EXPECT_EQ(page, failure_reference()) << "run SLUICE_REGENERATE=1 pipeline_test and commit the file";
+  EXPECT_EQ(page, failure_reference())
+      << "run SLUICE_REGENERATE=1 pipeline_test and commit the file";
 }
 
 }  // namespace

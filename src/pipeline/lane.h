@@ -1,9 +1,10 @@
-// Lane: one thread with its share of a task's partitions, one Kafka consumer (a member of the group)
-// and one PostgreSQL connection. Nothing on its way from Kafka to COPY is shared or locked.
+// Lane: one thread with its share of a task's partitions, one Kafka consumer (a member of the
+// group) and one PostgreSQL connection. Nothing on its way from Kafka to COPY is shared or locked.
 //
 // Its loop is one poll(2) over the consumer's wake-up, PostgreSQL's socket and a stop signal. While
-// PostgreSQL works on one batch the next accumulates; an idle lane writes at once. It goes on serving
-// the group while PostgreSQL hangs. The ledger decides about every position: see docs/delivery.md.
+// PostgreSQL works on one batch the next accumulates; an idle lane writes at once. It goes on
+// serving the group while PostgreSQL hangs. The ledger decides about every position: see
+// docs/delivery.md.
 #pragma once
 
 #include <atomic>
@@ -31,6 +32,13 @@
 
 namespace sluice::pipeline {
 
+inline ledger::Key key_of(const kafka::TopicPartition& partition) {
+  return {partition.topic, partition.partition};
+}
+inline kafka::TopicPartition partition_of(const ledger::Key& key) {
+  return {key.topic, key.partition};
+}
+
 // What a lane needs to know; shared by all lanes of one run, immutable while they live.
 struct LaneConfig {
   std::shared_ptr<const task::Task> task;
@@ -39,18 +47,20 @@ struct LaneConfig {
   std::int64_t epoch = 0;
   std::map<std::string, ledger::TopicState> topics;  // as the ledger knows them
   postgres::TableInfo table;                         // as it was when the run began
+  std::shared_ptr<const postgres::TimeZone> zone;    // of sync.time_zone; nullptr for UTC
   std::int64_t batch_bytes = 16 << 20;               // messages held for one batch
 };
 
 // Figures since the lane began, and what it is doing. Copied under a lock once a batch.
 struct LaneFigures {
-  sink::Tally tally;                 // sums; cuts stays empty
+  sink::Tally tally;  // sums; cuts stays empty
   std::int64_t batches = 0;
-  std::int64_t bytes = 0;            // keys and values of applied messages
-  int partitions = 0;                // assigned now
-  std::string retrying;              // why the lane waits; empty while it does not
+  std::int64_t bytes = 0;  // keys and values of applied messages
+  int partitions = 0;      // assigned now
+  std::string retrying;    // why the lane waits; empty while it does not
   FailureClass retry_class = FailureClass::kEnvironment;
-  // When the first message was taken from Kafka, and when the last batch with messages was committed.
+  // When the first message was taken from Kafka, and when the last batch with messages was
+  // committed.
   std::optional<std::chrono::steady_clock::time_point> first_taken, last_applied;
 };
 
@@ -81,20 +91,24 @@ class Lane {
 
   // Commits the batch in flight, drops the rest, leaves the group; at most 8 s. Any thread.
   void stop();
-  LaneFigures figures() const;              // any thread
-  std::optional<LaneEnd> end() const;       // any thread; set once it has ended
+  LaneFigures figures() const;         // any thread
+  std::optional<LaneEnd> end() const;  // any thread; set once it has ended
 
  private:
+  static constexpr int kChunk = 500;  // records taken before sockets are looked at again
+  static constexpr std::chrono::milliseconds kEndOnlyPeriod{1'000};  // moves without a row
+
   struct PartitionState {
-    std::int64_t next = 0;      // behind the last offset put into a batch
-    bool maybe_more = true;     // its queue was not seen empty since the last wake-up
-    bool ended = false;         // cut: nothing more is taken
+    std::int64_t next = 0;   // behind the last offset put into a batch
+    bool maybe_more = true;  // its queue was not seen empty since the last wake-up
+    bool at_end = false;     // the queue's last word was its end
+    bool ended = false;      // cut: nothing more is taken
   };
   struct Side {
     sink::Batch batch;
     RecordList records;
     std::int64_t bytes = 0;
-    bool closed = false;        // takes no more: full, or cut
+    bool closed = false;  // takes no more: full, or cut
     std::chrono::steady_clock::time_point opened;
     Side() : records(batch) {}
     void clear();
@@ -116,6 +130,8 @@ class Lane {
                     const kafka::PartitionEvent& event);
   bool full() const;
   bool due() const;
+  bool look_due() const;
+  void look();
   void start_work();
   void finish_work();
   void finish_apply(sink::Outcome outcome);
@@ -160,9 +176,10 @@ class Lane {
 
   std::unique_ptr<Side> filling_;
   std::unique_ptr<Side> in_flight_;
-  bool retry_in_flight_ = false;    // in_flight_ holds a batch that is to be applied again
+  bool retry_in_flight_ = false;  // in_flight_ holds a batch that is to be applied again
   std::chrono::steady_clock::time_point end_only_at_;
-  std::int64_t row_limit_ = 0;      // of a batch; halved by statement timeouts, grows again
+  std::chrono::steady_clock::time_point looked_at_;  // the last batch or look
+  std::int64_t row_limit_ = 0;  // of a batch; halved by statement timeouts, grows again
 
   // At most one of these runs at a time: they share the connection.
   Async<sink::Outcome> applying_;
@@ -172,7 +189,7 @@ class Lane {
   sink::Tally tally_;
   std::vector<ledger::Key> positions_for_;
   bool plan_stale_ = false;
-  std::string plan_error_;          // code and signature of the last plan error: twice is fatal
+  std::string plan_error_;  // code and signature of the last plan error: twice is fatal
 
   std::chrono::steady_clock::time_point retry_at_;
   std::optional<std::chrono::steady_clock::time_point> failing_since_;

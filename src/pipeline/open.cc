@@ -41,6 +41,36 @@ std::vector<kafka::TopicPartition> partitions_of(const std::vector<kafka::TopicI
   return partitions;
 }
 
+// The ledger names another database than the one that it is in: it, or the target, is a copy.
+bool elsewhere(const ledger::Identity& was, const ledger::Identity& now) {
+  return was.host != now.host || was.port != now.port || was.database != now.database;
+}
+
+// What is not as it was, in words.
+std::vector<std::string> differences_of(const ledger::Identity& was, const ledger::Identity& now) {
+  std::vector<std::string> differences;
+  if (was.cluster_id != now.cluster_id) {
+    differences.push_back(
+        fmt::format("it reads Kafka cluster {}, not {}", was.cluster_id, now.cluster_id));
+  }
+  if (elsewhere(was, now)) {
+    differences.push_back(
+        fmt::format("it writes to {}:{}/{}, not {}:{}/{} (a copy of that database?)", was.host,
+                    was.port, was.database, now.host, now.port, now.database));
+  }
+  for (const auto& [table, oid] : now.tables) {
+    const auto found = was.tables.find(table);
+    if (found == was.tables.end()) {
+      differences.push_back(fmt::format("it writes to {}, not {}",
+                                        was.tables.empty() ? "nothing" : was.tables.begin()->first,
+                                        table));
+    } else if (found->second != oid) {
+      differences.push_back(fmt::format("{} was dropped and created again since", table));
+    }
+  }
+  return differences;
+}
+
 // One opening; its steps in order.
 class Opening {
  public:
@@ -116,12 +146,30 @@ class Opening {
     identity_.database = endpoint->database;
     identity_.tables[opened_.table.qualified()] = opened_.table.oid;
     identity_.document_hash = task::hash_of(task_);
+    if (auto zone = read_zone(); !zone) return zone;
     auto prepared = db().drive(ledger::prepare(db(), handle().schema));
     if (!prepared) return pass(prepared);
     return true;
   }
 
-  // ---- the first start -----------------------------------------------------------------------------
+  // ---- the first start
+
+  // The server's own rules: its tzdata may be another than this machine's.
+  Result<bool> read_zone() {
+    const std::string& name = task_.sync.time_zone;
+    if (postgres::is_utc(name)) return true;
+    auto rules = db().drive(db().query(postgres::TimeZone::sql(name)));
+    if (!rules) {
+      if (rules.error().code != "22023") return pass(rules);
+      return fail(Domain::kDocument, "sync.time_zone",
+                  fmt::format("PostgreSQL knows no time zone \"{}\"", name),
+                  "SELECT name FROM pg_timezone_names lists those it knows.");
+    }
+    auto zone = postgres::TimeZone::parse(rules->front().text(0, 0));
+    if (!zone) return pass(zone);
+    opened_.zone = std::make_shared<const postgres::TimeZone>(std::move(*zone));
+    return true;
+  }
 
   Result<bool> create() {
     auto start = start_positions();
@@ -165,8 +213,8 @@ class Opening {
       auto topic = start.offsets.find(key.topic);
       if (topic == start.offsets.end() && topics_.size() == 1) topic = start.offsets.find("");
       const auto* offsets = topic == start.offsets.end() ? nullptr : &topic->second;
-      const auto found = offsets == nullptr ? decltype(offsets->end()){}
-                                            : offsets->find(key.partition);
+      const auto found =
+          offsets == nullptr ? decltype(offsets->end()){} : offsets->find(key.partition);
       if (offsets == nullptr || found == offsets->end()) {
         return fail(Domain::kDocument, "source.start.offsets",
                     fmt::format("names no offset for partition {} of topic \"{}\"", key.partition,
@@ -185,29 +233,27 @@ class Opening {
     return starts;
   }
 
-  // ---- a later start -------------------------------------------------------------------------------
+  // ---- a later start
 
   Result<bool> resume(ledger::TaskRow row) {
     opened_.row = std::move(row);
     if (options_.reset) return reset();
-    const auto differences = compare();
-    if (!differences.empty() && !options_.adopt) {
-      return fail(Domain::kLedger, "identity",
-                  fmt::format("task \"{}\" in ledger \"{}\" is another one: {}", task_.name,
-                              handle().schema, fmt::join(differences, "; ")),
-                  "If this is the same task in a new place, start it with --adopt; to forget what "
-                  "it has applied and begin again, --reset; otherwise give this one another name.");
-    }
+    const auto same = same_task(handle(), opened_.row.identity, identity_);
+    if (!same && !options_.adopt) return pass(same);
     ledger::EpochChange change;
     bool changes = false;
     const bool edited = opened_.row.identity.document_hash != identity_.document_hash;
-    if (edited || !differences.empty()) {
-      if (auto free = nobody_runs_it(); !free) return free;
+    if (edited || !same) {
+      // The group that a copied ledger names is the original's; the copy gets one of its own,
+      // unless the document says which.
+      if (!elsewhere(opened_.row.identity, identity_) || task_.source.group) {
+        if (auto free = nobody_runs_it("with another document "); !free) return free;
+      }
       change.identity = identity_;
-      change.new_uid = !differences.empty();
+      change.new_uid = !same;
       changes = true;
-      opened_.notes.emplace_back(differences.empty() ? "the task document has changed: taken over"
-                                                     : "adopted: the task has a new identity");
+      opened_.notes.emplace_back(same ? "the task document has changed: taken over"
+                                      : "adopted: the task has a new identity");
     }
     if (opened_.row.halt) {
       const auto& halt = *opened_.row.halt;
@@ -217,7 +263,7 @@ class Opening {
                                           halt.key.topic, halt.key.partition, halt.offset,
                                           halt.reason));
     }
-    if (auto same = compare_topics(change, changes); !same) return same;
+    if (auto known = compare_topics(change, changes); !known) return known;
     if (!changes) return true;
     auto raised = db().drive(ledger::raise_epoch(db(), handle(), std::move(change)));
     if (!raised) return pass(raised);
@@ -226,7 +272,7 @@ class Opening {
   }
 
   Result<bool> reset() {
-    if (auto free = nobody_runs_it(); !free) return free;
+    if (auto free = nobody_runs_it(""); !free) return free;
     auto start = start_positions();
     if (!start) return pass(start);
     ledger::EpochChange change;
@@ -241,36 +287,8 @@ class Opening {
     return true;
   }
 
-  // What is not as it was, in words.
-  std::vector<std::string> compare() const {
-    const ledger::Identity& was = opened_.row.identity;
-    std::vector<std::string> differences;
-    if (was.cluster_id != identity_.cluster_id) {
-      differences.push_back(fmt::format("it reads Kafka cluster {}, not {}", was.cluster_id,
-                                        identity_.cluster_id));
-    }
-    if (was.host != identity_.host || was.port != identity_.port ||
-        was.database != identity_.database) {
-      differences.push_back(fmt::format("it writes to {}:{}/{}, not {}:{}/{} (a copy of that "
-                                        "database?)",
-                                        was.host, was.port, was.database, identity_.host,
-                                        identity_.port, identity_.database));
-    }
-    for (const auto& [table, oid] : identity_.tables) {
-      const auto found = was.tables.find(table);
-      if (found == was.tables.end()) {
-        differences.push_back(fmt::format("it writes to {}, not {}",
-                                          was.tables.empty() ? "nothing" : was.tables.begin()->first,
-                                          table));
-      } else if (found->second != oid) {
-        differences.push_back(fmt::format("{} was dropped and created again since", table));
-      }
-    }
-    return differences;
-  }
-
   // A document may only change, and positions may only be moved, while no process runs the task.
-  Result<bool> nobody_runs_it() {
+  Result<bool> nobody_runs_it(std::string_view how) {
     ledger::Handle old = handle();
     old.uid = opened_.row.uid;
     const std::string group = task_.source.group.value_or(ledger::group_name(old));
@@ -278,10 +296,13 @@ class Opening {
     if (!info) return pass(info);
     if (info->members == 0) return true;
     return fail(Domain::kLedger, "running",
-                fmt::format("task \"{}\" is running elsewhere with another document ({} members in "
-                            "group {})",
-                            task_.name, info->members, group),
-                "Stop it there first, or run the same document here to share its partitions.");
+                fmt::format("task \"{}\" is running elsewhere {}({} members in group {})",
+                            task_.name, how, info->members, group),
+                fmt::format("Stop it there first{}. (One that was killed counts until "
+                            "session.timeout.ms, 10 s by default, has passed.)",
+                            how.empty() ? ""
+                                        : ", or run the same document here to share its "
+                                          "partitions"));
   }
 
   // Topics that were deleted and created again are other topics: their offsets mean nothing here.
@@ -293,7 +314,7 @@ class Opening {
         continue;
       }
       if (task_.source.on_gap == task::OnGap::kStop) {
-        return fail(Domain::kKafka, "topic_created_again",
+        return fail(Domain::kLedger, "topic_created_again",
                     fmt::format("topic \"{}\" was deleted and created again since this task read "
                                 "it: what the old one still held is lost",
                                 topic.name),
@@ -315,8 +336,8 @@ class Opening {
     for (const auto& row : *rows) {
       if (row.key.topic != topic.name) continue;
       ledger::Gap gap{row.key, row.next_offset, row.next_offset, "topic_created_again"};
-      auto recorded = db().drive(
-          ledger::record_gap(db(), handle(), opened_.row.epoch, std::move(gap), false));
+      auto recorded =
+          db().drive(ledger::record_gap(db(), handle(), opened_.row.epoch, std::move(gap), false));
       if (!recorded) return recorded;
       if (row.key.partition < topic.partitions) change.move_to[row.key] = 0;
     }
@@ -338,7 +359,7 @@ class Opening {
       const auto marks = opened_.watermarks.find(key);
       if (marks == opened_.watermarks.end()) continue;
       if (next > marks->second.end) {
-        return fail(Domain::kKafka, "position_unproven",
+        return fail(Domain::kLedger, "position_unproven",
                     fmt::format("{}/{} ends at offset {}, but this task has applied up to {}: the "
                                 "log was truncated, or this is another topic",
                                 key.topic, key.partition, marks->second.end, next),
@@ -346,16 +367,17 @@ class Opening {
       }
       if (next >= marks->second.low) continue;
       if (task_.source.on_gap == task::OnGap::kStop) {
-        return fail(Domain::kKafka, "gap",
-                    fmt::format("{}/{}: offsets {} to {} were removed by retention before they were "
-                                "applied",
-                                key.topic, key.partition, next, marks->second.low - 1),
-                    "Set source.on_gap: continue to record the gap and go on, or restore the "
-                    "topic.");
+        return fail(
+            Domain::kLedger, "gap",
+            fmt::format("{}/{}: offsets {} to {} were removed by retention before they were "
+                        "applied",
+                        key.topic, key.partition, next, marks->second.low - 1),
+            "Set source.on_gap: continue to record the gap and go on, or restore the "
+            "topic.");
       }
       ledger::Gap gap{key, next, marks->second.low, "retention"};
-      auto recorded = db().drive(
-          ledger::record_gap(db(), handle(), opened_.row.epoch, std::move(gap), true));
+      auto recorded =
+          db().drive(ledger::record_gap(db(), handle(), opened_.row.epoch, std::move(gap), true));
       if (!recorded) return recorded;
       opened_.notes.push_back(fmt::format("gap recorded: {}/{} offsets {} to {} (retention)",
                                           key.topic, key.partition, next, marks->second.low - 1));
@@ -385,17 +407,28 @@ Result<std::map<ledger::Key, kafka::Watermarks>> read_watermarks(
   return all;
 }
 
+Result<bool> same_task(const ledger::Handle& handle, const ledger::Identity& was,
+                       const ledger::Identity& now) {
+  const auto differences = differences_of(was, now);
+  if (differences.empty()) return true;
+  return fail(
+      Domain::kLedger, "identity",
+      fmt::format("task \"{}\" in ledger \"{}\" is another one: {}", handle.task, handle.schema,
+                  fmt::join(differences, "; ")),
+      "If this is the same task in a new place, start it with --adopt; to forget what it has "
+      "applied and begin again, --reset; otherwise give this one another name.");
+}
+
 bool worth_waiting(const Error& error) {
   if (error.domain == Domain::kKafka) return kafka::is_environment(error);
   if (error.domain != Domain::kPostgres) return false;
   if (error.code == "connection" || error.code == "timeout") {
     return postgres::is_environment_failure(error);
   }
-  const bool refused = error.code.substr(0, 2) == "28" || error.code == "42501" ||
-                       error.code == "3D000";
+  const bool refused =
+      error.code.substr(0, 2) == "28" || error.code == "42501" || error.code == "3D000";
   const FailureClass failure = classify(error, Phase::kConnect);
-  return !refused &&
-         (failure == FailureClass::kEnvironment || failure == FailureClass::kConflict);
+  return !refused && (failure == FailureClass::kEnvironment || failure == FailureClass::kConflict);
 }
 
 Result<OpenedTask> open_task(const TaskSource& source, OpenOptions options) {

@@ -25,9 +25,9 @@ using std::chrono::steady_clock;
 namespace {
 
 constexpr milliseconds kTick{100};
-constexpr milliseconds kLedgerPeriod{250};     // with until_end: how often the ledger is looked at
-constexpr seconds kWatchPeriod{10};            // topics, lag
-constexpr std::int64_t kBacklog = 50'000;      // messages; from here on a second lane helps
+constexpr milliseconds kLedgerPeriod{250};  // with until_end: how often the ledger is looked at
+constexpr seconds kWatchPeriod{10};         // topics, lag
+constexpr std::int64_t kBacklog = 50'000;   // messages; from here on a second lane helps
 constexpr int kAutoLanes = 2;
 constexpr int kRestartsInARow = 5;
 
@@ -71,16 +71,16 @@ class Supervisor {
   }
 
  private:
-  // ---- opening -------------------------------------------------------------------------------------
+  // ---- opening
 
-  // What `sluice check` says: wrong configuration ends the run, all of it named at once; surroundings
-  // that may heal are waited for.
+  // What `sluice check` says: wrong configuration ends the run, all of it named at once;
+  // surroundings that may heal are waited for.
   void check_when_reachable() {
     const auto since = steady_clock::now();
     for (int tries = 0;; ++tries) {
       std::vector<Error> wrong;
       bool heals = true;
-      for (const auto& finding : check(source_)) {
+      for (const auto& finding : check(source_, {}, options_.open)) {
         if (finding.level == Finding::Level::kWarning && tries == 0) {
           log::warning(finding.message, {{"task", task_.name},
                                          {"step", finding.step},
@@ -107,7 +107,8 @@ class Supervisor {
 
   // Sleeps before another try; false when the run was stopped meanwhile.
   bool wait_for(const Error& reason, int tries) {
-    const auto pause = std::min(milliseconds(10'000), milliseconds(200) * (1 << std::min(tries, 6)));
+    const auto pause =
+        std::min(milliseconds(10'000), milliseconds(200) * (1 << std::min(tries, 6)));
     if (tries < 3 || tries % 10 == 0) {
       log::warning("waiting", {{"task", task_.name},
                                {"code", reason.code},
@@ -149,7 +150,7 @@ class Supervisor {
     }
   }
 
-  // ---- lanes ---------------------------------------------------------------------------------------
+  // ---- lanes
 
   void start_lanes() {
     waiting_.clear();
@@ -175,11 +176,13 @@ class Supervisor {
     config_.epoch = opened_.row.epoch;
     config_.topics = opened_.row.topics;
     config_.table = opened_.table;
+    config_.zone = opened_.zone;
     config_.writer.conninfo = source_.conninfo;
     config_.writer.instance = options_.instance;
     config_.writer.handle = opened_.handle;
     config_.writer.on_failure = task_.on_failure;
-    const int shares = std::max(lanes, task_.tuning.lanes ? lanes : std::min(partitions, kAutoLanes));
+    const int shares =
+        std::max(lanes, task_.tuning.lanes ? lanes : std::min(partitions, kAutoLanes));
     const std::int64_t memory = task_.tuning.memory_mb * (1 << 20) / shares;
     config_.consumer.properties = std::move(*kafka_properties);
     config_.consumer.group = opened_.group;
@@ -236,7 +239,7 @@ class Supervisor {
     if ((fds[1].revents & POLLIN) != 0) eventfd_read(lane_event_, &ignored);
   }
 
-  // ---- watching ------------------------------------------------------------------------------------
+  // ---- watching
 
   // Until the task is done, stopped, or a lane has ended by itself.
   void watch() {
@@ -272,8 +275,7 @@ class Supervisor {
       if (!connected) return false;
     }
     opened_.connection->set_deadline(steady_clock::now() + seconds(5));
-    auto rows =
-        opened_.connection->drive(ledger::read_ledger(*opened_.connection, opened_.handle));
+    auto rows = opened_.connection->drive(ledger::read_ledger(*opened_.connection, opened_.handle));
     if (!rows) {
       opened_.connection->close();
       return false;
@@ -285,8 +287,7 @@ class Supervisor {
   bool reached_ends() const {
     return std::all_of(ends_.begin(), ends_.end(), [&](const auto& end) {
       const auto position = opened_.positions.find(end.first);
-      return position != opened_.positions.end() ? position->second >= end.second
-                                                 : end.second == 0;
+      return position != opened_.positions.end() ? position->second >= end.second : end.second == 0;
     });
   }
 
@@ -301,8 +302,8 @@ class Supervisor {
     return lag;
   }
 
-  // False when a topic is not the one that this task reads any more: the task is opened again, which
-  // decides what that means.
+  // False when a topic is not the one that this task reads any more: the task is opened again,
+  // which decides what that means.
   bool watch_topics() {
     auto topics = opened_.admin->topics(task_.source.topics, milliseconds(2'000));
     if (!topics) return true;  // lanes report what matters
@@ -330,7 +331,7 @@ class Supervisor {
     return true;
   }
 
-  // ---- ends ----------------------------------------------------------------------------------------
+  // ---- ends
 
   // Some lane ended by itself: what does that mean for the task?
   void judge_ends() {
@@ -351,17 +352,16 @@ class Supervisor {
     if (now - restarted_at_ > seconds(60)) restarts_ = 0;
     restarted_at_ = now;
     if (++restarts_ > kRestartsInARow) {
-      end(RunEnd::kFailed,
-          fail(Domain::kLedger, gap ? "gap" : "fenced",
-               gap ? "the broker keeps refusing a position of this task"
-                   : "the ledger's epoch keeps changing under this process",
-               "Look for another process that runs this task.")
-              .value());
+      end(RunEnd::kFailed, fail(Domain::kLedger, gap ? "gap" : "fenced",
+                                gap ? "the broker keeps refusing a position of this task"
+                                    : "the ledger's epoch keeps changing under this process",
+                                "Look for another process that runs this task.")
+                               .value());
     }
   }
 
-  // Policy retain: what stopped the task is written down before the process ends, in a transaction of
-  // its own that raises the epoch, so that other processes of the task end as well.
+  // Policy retain: what stopped the task is written down before the process ends, in a transaction
+  // of its own that raises the epoch, so that other processes of the task end as well.
   void halt(const LaneEnd& halted) {
     ledger::HaltNote note;
     note.reason = fmt::format("{} {}", name_of(halted.error.domain), halted.error.code);
@@ -370,6 +370,7 @@ class Supervisor {
     note.offset = halted.offset;
     ledger::EpochChange change;
     change.halt = note;
+    change.only_from = opened_.row.epoch;  // not a newer revision
     int tries = 0;
     while (true) {
       Result<bool> written = write_halt(change);
@@ -396,9 +397,13 @@ class Supervisor {
       if (!connected) return connected;
     }
     opened_.connection->set_deadline(steady_clock::now() + seconds(30));
-    auto raised = opened_.connection->drive(
-        ledger::raise_epoch(*opened_.connection, opened_.handle, change));
+    auto raised =
+        opened_.connection->drive(ledger::raise_epoch(*opened_.connection, opened_.handle, change));
     if (!raised) {
+      if (raised.error().code == "55P03") {  // a frozen process may hold its locks for ever
+        (void)opened_.connection->drive(
+            ledger::end_stopped_holder(*opened_.connection, opened_.handle, {}));
+      }
       opened_.connection->close();
       return fail(raised.error());
     }
@@ -407,18 +412,18 @@ class Supervisor {
 
   // After a newer epoch: did another process halt the task, or take it over with another document?
   bool stopped_by_others() {
-    auto row = opened_.connection->is_open()
-                   ? opened_.connection->drive(
-                         ledger::read_task(*opened_.connection, opened_.handle))
-                   : Result<std::optional<ledger::TaskRow>>(std::nullopt);
+    auto row =
+        opened_.connection->is_open()
+            ? opened_.connection->drive(ledger::read_task(*opened_.connection, opened_.handle))
+            : Result<std::optional<ledger::TaskRow>>(std::nullopt);
     if (!row || !*row) return false;
     const ledger::TaskRow& now = **row;
     if (now.halt) {
-      end(RunEnd::kHalted, fail(Domain::kLedger, "halted",
-                                fmt::format("another process of this task halted it: {}",
-                                            now.halt->message),
-                                "Mend the cause and start the task again.")
-                               .value());
+      end(RunEnd::kHalted,
+          fail(Domain::kLedger, "halted",
+               fmt::format("another process of this task halted it: {}", now.halt->message),
+               "Mend the cause and start the task again.")
+              .value());
       report_->halt_key = now.halt->key;
       report_->halt_offset = now.halt->offset;
       return true;
@@ -443,7 +448,7 @@ class Supervisor {
     report_->errors.push_back(std::move(error));
   }
 
-  // ---- figures -------------------------------------------------------------------------------------
+  // ---- figures
 
   Progress progress() {
     LaneFigures sum = past_;
@@ -503,7 +508,7 @@ class Supervisor {
   LaneConfig config_;
   std::vector<std::unique_ptr<Lane>> lanes_;
   std::vector<LaneEnd> ends_of_lanes_;
-  LaneFigures past_;  // of lanes that have ended
+  LaneFigures past_;                          // of lanes that have ended
   std::map<ledger::Key, std::int64_t> ends_;  // with until_end: where the topics ended at the start
   std::int64_t total_ = 0;
   bool lag_known_ = false;

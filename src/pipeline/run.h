@@ -20,23 +20,23 @@ namespace sluice::pipeline {
 
 // A look at a running task, for progress lines and later for the console.
 struct Progress {
-  std::string state;            // "starting", "running", "retrying", "stopping"
-  std::string reason;           // of retrying
-  sink::Tally tally;            // since this process began
+  std::string state;   // "starting", "running", "retrying", "stopping"
+  std::string reason;  // of retrying
+  sink::Tally tally;   // since this process began
   std::int64_t batches = 0;
   std::int64_t bytes = 0;
   int lanes = 0;
   int partitions = 0;
-  std::int64_t lag = -1;        // messages up to the end last seen, over all partitions; -1: unknown
-  std::int64_t total = -1;      // messages to apply, with until_end; -1 without
-  double rows_per_second = 0;   // of the last seconds
+  std::int64_t lag = -1;       // messages up to the end last seen, over all partitions; -1: unknown
+  std::int64_t total = -1;     // messages to apply, with until_end; -1 without
+  double rows_per_second = 0;  // of the last seconds
   std::chrono::milliseconds elapsed{0};
 };
 
 struct RunOptions {
   bool until_end = false;
   OpenOptions open;
-  std::string instance;  // names this process to others: host and pid
+  std::string instance;                              // names this process to others: host and pid
   std::function<void(const Progress&)> on_progress;  // a few times a second, on the caller's thread
 };
 
@@ -51,12 +51,12 @@ enum class RunEnd : std::uint8_t {
 
 struct RunReport {
   RunEnd end = RunEnd::kFailed;
-  std::vector<Error> errors;    // kFailed, kBadDocument, kHalted: why
+  std::vector<Error> errors;  // kFailed, kBadDocument, kHalted: why
   // kHalted: where. The excerpt is a piece of the message: for people, never for logs.
   ledger::Key halt_key;
   std::int64_t halt_offset = -1;
   std::string halt_excerpt;
-  Progress figures;             // the last ones
+  Progress figures;  // the last ones
   // From the first message taken from Kafka to the last commit.
   std::optional<double> first_to_last_seconds;
   std::int64_t resident_bytes_peak = 0;

@@ -108,8 +108,9 @@ Type build_type(const RawTypes& raw, Oid own, std::int32_t typmod, std::string n
   }
   if (depth < kDeepestType) {
     for (const auto& attribute : of.attributes) {
-      type.attributes.emplace_back(attribute.name, build_type(raw, attribute.type, attribute.typmod,
-                                                              attribute.type_name, depth + 1));
+      type.attribute_names.push_back(attribute.name);
+      type.attribute_types.push_back(
+          build_type(raw, attribute.type, attribute.typmod, attribute.type_name, depth + 1));
     }
   }
   return type;

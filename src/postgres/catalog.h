@@ -35,8 +35,9 @@ struct Type {
   Oid element = 0;                  // arrays: element type (behind domains); 0 otherwise
   std::string delimiter = ",";      // arrays: typdelim of the element
   std::vector<std::string> labels;  // enums
-  // Composites: attributes in order.
-  std::vector<std::pair<std::string, Type>> attributes;
+  // Composites: names and types of the attributes, in order.
+  std::vector<std::string> attribute_names;
+  std::vector<Type> attribute_types;
   // Arrays: the element's own description (one entry).
   std::vector<Type> element_type;
 };

@@ -7,7 +7,7 @@
 #include <memory>
 #include <optional>
 
-#include "postgres/nearest.h"
+#include "base/nearest.h"
 
 namespace sluice::postgres {
 namespace {

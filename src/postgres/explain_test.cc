@@ -2,10 +2,10 @@
 // ones.
 #include <gtest/gtest.h>
 
+#include "base/nearest.h"
 #include "postgres/catalog.h"
 #include "postgres/connection_impl.h"
 #include "postgres/missing_table.h"
-#include "postgres/nearest.h"
 
 namespace sluice::postgres {
 namespace {
@@ -240,15 +240,6 @@ TEST(Explain, ErrorsOfOthersComeBackAsTheyAre) {
 }
 
 // ---- a table that does not exist ----
-
-TEST(EditDistance, OfNames) {
-  EXPECT_EQ(edit_distance("orders", "orders"), 0);
-  EXPECT_EQ(edit_distance("Orders", "orders"), 0);
-  EXPECT_EQ(edit_distance("ordres", "orders"), 1);
-  EXPECT_EQ(edit_distance("order", "orders"), 1);
-  EXPECT_EQ(edit_distance("", "abc"), 3);
-  EXPECT_EQ(edit_distance("kitten", "sitting"), 3);
-}
 
 SearchedPlace place(bool schema_exists) { return {"shop", "public", schema_exists}; }
 

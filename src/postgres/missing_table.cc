@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "postgres/nearest.h"
+#include "base/nearest.h"
 
 namespace sluice::postgres {
 namespace {

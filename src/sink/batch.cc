@@ -111,8 +111,7 @@ RowBuilder::Added RowBuilder::add_record(Batch& batch, const Plan& plan, Records
 }
 
 RowBuilder::Outcome RowBuilder::build(Batch& batch, const Plan& plan,
-                                      const message::Message& message, Row& row,
-                                      Problem& problem) {
+                                      const message::Message& message, Row& row, Problem& problem) {
   const Outcome decoded = decode(plan, message, row, problem);
   if (decoded != Outcome::kOk) return decoded;
   const int columns = row.operation == Operation::kDelete ? plan.key_columns
@@ -162,9 +161,14 @@ bool RowBuilder::resolve(const Plan& plan, int columns, Problem& problem) {
             value.kind = Kind::kNull;
           }
           break;
-        case task::OnAbsent::kNull: value.kind = Kind::kNull; break;
-        case task::OnAbsent::kKeep: state = Shape::kKeep; break;
-        case task::OnAbsent::kFail: return blame(problem, ProblemCode::kAbsentField, column);
+        case task::OnAbsent::kNull:
+          value.kind = Kind::kNull;
+          break;
+        case task::OnAbsent::kKeep:
+          state = Shape::kKeep;
+          break;
+        case task::OnAbsent::kFail:
+          return blame(problem, ProblemCode::kAbsentField, column);
       }
     } else if (value.kind == Kind::kNull) {
       if (column.on_null == task::OnNull::kFail) {
@@ -199,14 +203,13 @@ std::uint16_t RowBuilder::shape_index(Batch& batch) {
   return static_cast<std::uint16_t>(batch.shapes.size() - 1);
 }
 
-RowBuilder::Outcome RowBuilder::encode(Batch& batch, const Plan& plan, Row& row,
-                                       Problem& problem) {
+RowBuilder::Outcome RowBuilder::encode(Batch& batch, const Plan& plan, Row& row, Problem& problem) {
   Buffer& out = batch.bytes;
   const std::size_t begin = out.size();
   const bool binary = batch.form == Form::kBinary;
   const bool only_key = row.operation == Operation::kDelete;
-  const std::size_t count = only_key ? static_cast<std::size_t>(plan.key_columns)
-                                     : plan.columns.size();
+  const std::size_t count =
+      only_key ? static_cast<std::size_t>(plan.key_columns) : plan.columns.size();
   const std::size_t counted_at = begin;
   if (binary) out.append_u16(0);
   std::uint16_t fields = 0;

@@ -1,5 +1,6 @@
-// Batch: the changes of one transaction, encoded, with the offset range of each partition. The memory
-// is reused from batch to batch: in steady state nothing is allocated for a message. One lane's thread.
+// Batch: the changes of one transaction, encoded, with the offset range of each partition. The
+// memory is reused from batch to batch: in steady state nothing is allocated for a message. One
+// lane's thread.
 #pragma once
 
 #include <cstdint>
@@ -31,14 +32,14 @@ class Records {
 enum class Operation : std::uint8_t { kWrite, kDelete };
 
 struct Row {
-  std::uint32_t record = 0;      // index into Records
-  std::uint32_t begin = 0;       // slice of Batch::bytes: the row in COPY form, without delimiters
+  std::uint32_t record = 0;  // index into Records
+  std::uint32_t begin = 0;   // slice of Batch::bytes: the row in COPY form, without delimiters
   std::uint32_t length = 0;
   std::uint32_t key_length = 0;  // of the slice, behind the 2-byte column count if binary
   std::uint16_t partition = 0;   // index into Batch::partitions
   std::uint16_t shape = 0;       // index into Batch::shapes
   Operation operation = Operation::kWrite;
-  bool dead = false;             // isolated as bad, or behind a cut: not written
+  bool dead = false;  // isolated as bad, or behind a cut: not written
 };
 
 // Which optional columns a row leaves out. One character per column of the plan.
@@ -62,7 +63,7 @@ struct PartitionRange {
   std::int64_t to = 0;
   std::int64_t last_offset = -1;
   std::int64_t last_timestamp_ms = -1;
-  std::int64_t ignored = 0;    // messages that make no row by the task's own word (on_tombstone)
+  std::int64_t ignored = 0;  // messages that make no row by the task's own word (on_tombstone)
   bool at_end = false;
   // Policy retain: the offset of the bad message; nothing from it on is applied. -1: none.
   std::int64_t cut = -1;
@@ -76,7 +77,8 @@ struct Batch {
   std::vector<Failure> failures;  // in order of discovery
   std::vector<PartitionRange> partitions;
   std::vector<std::uint16_t> record_partitions;  // by record: index into partitions
-  std::uint64_t first_sequence = 0;  // number of the first record in the lane's life, for the breaker
+  std::uint64_t first_sequence =
+      0;  // number of the first record in the lane's life, for the breaker
 
   bool empty() const { return rows.empty() && failures.empty() && partitions.empty(); }
   void clear();
@@ -95,8 +97,8 @@ class RowBuilder {
   // Empties `batch` and chooses its form.
   void begin(Batch& batch, const Plan& plan) const;
   // Adds the record at the end of `records`: a row, a failure, or nothing (a tombstone that is
-  // ignored, or behind a cut). When a value is beyond the binary encoders the whole batch is encoded
-  // again as text, where PostgreSQL's own input functions judge.
+  // ignored, or behind a cut). When a value is beyond the binary encoders the whole batch is
+  // encoded again as text, where PostgreSQL's own input functions judge.
   enum class Added : std::uint8_t { kRow, kFailure, kNothing };
   Added add(Batch& batch, const Plan& plan, Records& records, std::uint16_t partition);
   // Encodes every record of the batch anew: another form, or another plan.

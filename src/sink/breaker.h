@@ -1,5 +1,5 @@
-// Breaker: keeps policy discard or deliver from emptying a topic when the mapping itself is wrong. It
-// opens when, of the last `window` messages of a lane, `share` or more could not be applied. One
+// Breaker: keeps policy discard or deliver from emptying a topic when the mapping itself is wrong.
+// It opens when, of the last `window` messages of a lane, `share` or more could not be applied. One
 // lane's thread; copied before an attempt that may be rolled back.
 #pragma once
 

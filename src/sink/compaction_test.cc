@@ -10,8 +10,8 @@
 namespace sluice::sink {
 namespace {
 
-// A table (id, a, b) in text form, so that rows can be read in a failure. `keep` says that an absent
-// a or b leaves the old value.
+// A table (id, a, b) in text form, so that rows can be read in a failure. `keep` says that an
+// absent a or b leaves the old value.
 Plan plan_of(bool keep) {
   Plan plan;
   plan.way = Way::kStageUpsert;
@@ -26,8 +26,8 @@ Plan plan_of(bool keep) {
     info.type.category = 'b';
     auto encoder = ColumnEncoder::compile(info, {});
     SLUICE_CHECK(encoder.has_value());
-    plan.columns.push_back(PlanColumn{.name = name, .field = name, .slot = 0,
-                                      .encoder = std::move(*encoder)});
+    plan.columns.push_back(
+        PlanColumn{.name = name, .field = name, .slot = 0, .encoder = std::move(*encoder)});
   }
   plan.columns[0].key = true;
   return plan;
@@ -36,7 +36,8 @@ Plan plan_of(bool keep) {
 struct Change {
   std::string id;
   bool deletes = false;
-  std::optional<std::string> a, b;
+  std::optional<std::string> a = std::nullopt;
+  std::optional<std::string> b = std::nullopt;
 };
 
 void add(Batch& batch, const Change& change) {
@@ -110,9 +111,10 @@ TEST(Compaction, DeleteThenWriteIsAReplacement) {
 }
 
 // A table in memory: what a row of `states` does to it.
-using Table = std::map<std::string, std::pair<std::optional<std::string>, std::optional<std::string>>>;
+using Table =
+    std::map<std::string, std::pair<std::optional<std::string>, std::optional<std::string>>>;
 
-void apply(Table& table, const Change& change) {
+void apply_to(Table& table, const Change& change) {
   if (change.deletes) {
     table.erase(change.id);
     return;
@@ -160,17 +162,19 @@ TEST(Compaction, LeavesWhatTheChangesOneByOneWouldLeave) {
         change.b = value();
       }
       add(batch, change);
-      apply(expected, change);
+      apply_to(expected, change);
     }
     const std::size_t rows = batch.rows.size();
-    const std::size_t cut = rows == 0 ? 0 : static_cast<std::size_t>(*rc::gen::inRange<int>(0, static_cast<int>(rows) + 1));
+    const std::size_t cut =
+        rows == 0 ? 0
+                  : static_cast<std::size_t>(*rc::gen::inRange<int>(0, static_cast<int>(rows) + 1));
     Compaction compaction;
     for (const auto& [from, to] : {std::pair{std::size_t{0}, cut}, std::pair{cut, rows}}) {
       compaction.fold(batch, plan, from, to);
       for (const Row& row : compaction.deletes()) {
         found.erase(std::string(batch.bytes.view(row.begin, row.key_length)));
       }
-      for (const Row& row : compaction.upserts()) apply(found, read_back(batch, row));
+      for (const Row& row : compaction.upserts()) apply_to(found, read_back(batch, row));
     }
     RC_ASSERT(found == expected);
   });

@@ -19,7 +19,7 @@ using message::Value;
 Shape shape_of(const postgres::Type& type) {
   namespace oid = postgres::oid;
   if (type.element != 0 && type.element_type.size() == 1) return Shape::kArray;
-  if (type.category == 'c' || !type.attributes.empty()) return Shape::kComposite;
+  if (type.category == 'c' || !type.attribute_names.empty()) return Shape::kComposite;
   if (type.category == 'e') return Shape::kText;
   switch (type.oid) {
     case oid::kBool:
@@ -94,10 +94,8 @@ TypeEncoder::TypeEncoder(const std::string& column, const postgres::Type& type,
     EncoderOptions of_parts = options;  // which attribute would unit and encoding be for?
     of_parts.unit = task::Unit::kNone;
     of_parts.encoding = task::Encoding::kNone;
-    for (const auto& [name, part] : type.attributes) {
-      attributes_.push_back(name);
-      parts_.emplace_back(column, part, of_parts);
-    }
+    attributes_ = type.attribute_names;
+    for (const auto& part : type.attribute_types) parts_.emplace_back(column, part, of_parts);
   }
 }
 

@@ -28,10 +28,13 @@ postgres::Type array_of(const postgres::Type& element, std::string delimiter = "
   type.element_type.push_back(element);
   return type;
 }
-postgres::Type composite(std::vector<std::pair<std::string, postgres::Type>> attributes) {
+postgres::Type composite(const std::vector<std::pair<std::string, postgres::Type>>& attributes) {
   postgres::Type type = type_of(2, "composite");
   type.category = 'c';
-  type.attributes = std::move(attributes);
+  for (const auto& [name, part] : attributes) {
+    type.attribute_names.push_back(name);
+    type.attribute_types.push_back(part);
+  }
   return type;
 }
 

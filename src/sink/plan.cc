@@ -40,13 +40,20 @@ message::Input::Meta input_meta(task::Meta meta) {
   using From = task::Meta;
   using To = message::Input::Meta;
   switch (meta) {
-    case From::kTopic: return To::kTopic;
-    case From::kPartition: return To::kPartition;
-    case From::kOffset: return To::kOffset;
-    case From::kTimestamp: return To::kTimestamp;
-    case From::kKey: return To::kKey;
-    case From::kHeaders: return To::kHeaders;
-    case From::kIngestedAt: return To::kIngestedAt;
+    case From::kTopic:
+      return To::kTopic;
+    case From::kPartition:
+      return To::kPartition;
+    case From::kOffset:
+      return To::kOffset;
+    case From::kTimestamp:
+      return To::kTimestamp;
+    case From::kKey:
+      return To::kKey;
+    case From::kHeaders:
+      return To::kHeaders;
+    case From::kIngestedAt:
+      return To::kIngestedAt;
   }
   return To::kNone;
 }
@@ -70,7 +77,8 @@ std::string field_of(const std::string& column) {
 
 class Compiler {
  public:
-  Compiler(const task::Task& task, TableInfo table) : task_(task) {
+  Compiler(const task::Task& task, TableInfo table, std::shared_ptr<const postgres::TimeZone> zone)
+      : task_(task), zone_(std::move(zone)) {
     plan_.table = std::move(table);
   }
 
@@ -96,11 +104,11 @@ class Compiler {
     plan_.lock_target = relation && table.table_level_insert;
     if (table.kind == RelationKind::kMaterializedView || table.kind == RelationKind::kOther ||
         (table.kind == RelationKind::kView && !table.view_insertable)) {
-      errors_.push_back(document_error(
-          "target.table",
-          fmt::format("{} is {} that takes no INSERT", plan_.target,
-                      table.kind == RelationKind::kView ? "a view" : "a relation"),
-          "Name a table, or give the view an INSTEAD OF INSERT trigger."));
+      errors_.push_back(
+          document_error("target.table",
+                         fmt::format("{} is {} that takes no INSERT", plan_.target,
+                                     table.kind == RelationKind::kView ? "a view" : "a relation"),
+                         "Name a table, or give the view an INSTEAD OF INSERT trigger."));
     }
     if (plan_.write == task::Write::kUpsert) {
       plan_.way = Way::kStageUpsert;
@@ -125,8 +133,7 @@ class Compiler {
                                         [](const auto& index) { return index.primary; });
       if (primary == indexes.end()) {
         errors_.push_back(document_error(
-            "sync.primary_key",
-            fmt::format("left out, and {} has no primary key", plan_.target),
+            "sync.primary_key", fmt::format("left out, and {} has no primary key", plan_.target),
             fmt::format("Name the columns of a unique index, or create the key: ALTER TABLE {} ADD "
                         "PRIMARY KEY (...);",
                         plan_.target)));
@@ -153,12 +160,12 @@ class Compiler {
       if (index.unusable.empty()) return;
       unusable = fmt::format(" (index {} is {})", quoted(index.name), index.unusable);
     }
-    errors_.push_back(document_error(
-        "sync.primary_key",
-        fmt::format("no unique index of {} is exactly ({}){}", plan_.target, quoted_list(key_),
-                    unusable),
-        fmt::format("Create one: CREATE UNIQUE INDEX CONCURRENTLY ON {} ({});", plan_.target,
-                    quoted_list(key_))));
+    errors_.push_back(
+        document_error("sync.primary_key",
+                       fmt::format("no unique index of {} is exactly ({}){}", plan_.target,
+                                   quoted_list(key_), unusable),
+                       fmt::format("Create one: CREATE UNIQUE INDEX CONCURRENTLY ON {} ({});",
+                                   plan_.target, quoted_list(key_))));
   }
 
   void unknown_column(std::string path, const std::string& column) {
@@ -185,7 +192,7 @@ class Compiler {
       }
     }
     for (const auto& column : key_) {
-      if (!has_column(column)) {
+      if (!has_column(column) && plan_.table.find(column) != nullptr) {
         errors_.push_back(document_error(
             "sync.primary_key", fmt::format("column \"{}\" is not among sync.columns", column),
             "Add the field that fills it to sync.columns."));
@@ -211,21 +218,22 @@ class Compiler {
     const ColumnInfo* info = plan_.table.find(mapped.column);
     if (info == nullptr) return unknown_column(path + ".column", mapped.column);
     if (info->generated) {
-      errors_.push_back(document_error(
-          path + ".column",
-          fmt::format("column \"{}\" of {} is generated and cannot be written", mapped.column,
-                      plan_.target),
-          "Leave it out."));
+      errors_.push_back(
+          document_error(path + ".column",
+                         fmt::format("column \"{}\" of {} is generated and cannot be written",
+                                     mapped.column, plan_.target),
+                         "Leave it out."));
       return;
     }
     auto encoder = ColumnEncoder::compile(*info, EncoderOptions{.unit = mapped.unit,
                                                                 .encoding = mapped.encoding,
                                                                 .nul = task_.sync.nul,
-                                                                .time_zone = task_.sync.time_zone});
+                                                                .time_zone = task_.sync.time_zone,
+                                                                .zone = zone_});
     if (!encoder) {
       Error error = encoder.error();
       error.domain = Domain::kDocument;
-      error.code = path;
+      error.code = path + '.' + error.code;
       errors_.push_back(std::move(error));
       return;
     }
@@ -260,12 +268,21 @@ class Compiler {
         kind = message::Kind::kString;
         column.constant_text = boost::json::value_to<std::string>(boost::json::parse(json));
         break;
-      case '{': kind = message::Kind::kJsonObject; break;
-      case '[': kind = message::Kind::kJsonArray; break;
-      case 'n': kind = message::Kind::kNull; break;
+      case '{':
+        kind = message::Kind::kJsonObject;
+        break;
+      case '[':
+        kind = message::Kind::kJsonArray;
+        break;
+      case 'n':
+        kind = message::Kind::kNull;
+        break;
       case 't':
-      case 'f': kind = message::Kind::kBool; break;
-      default: break;
+      case 'f':
+        kind = message::Kind::kBool;
+        break;
+      default:
+        break;
     }
     column.constant = kind;
   }
@@ -280,14 +297,15 @@ class Compiler {
     const ColumnInfo* info = plan_.table.find(name);
     if (info == nullptr) return unknown_column("sync.extra_fields.column", name);
     if (info->type.name != "jsonb" && info->type.name != "json") {
-      errors_.push_back(document_error(
-          "sync.extra_fields.column",
-          fmt::format("column \"{}\" is {}, not jsonb", name, info->type.name),
-          "Name a column of type jsonb or json."));
+      errors_.push_back(
+          document_error("sync.extra_fields.column",
+                         fmt::format("column \"{}\" is {}, not jsonb", name, info->type.name),
+                         "Name a column of type jsonb or json."));
       return;
     }
     auto encoder = ColumnEncoder::compile(
-        *info, EncoderOptions{.nul = task_.sync.nul, .time_zone = task_.sync.time_zone});
+        *info,
+        EncoderOptions{.nul = task_.sync.nul, .time_zone = task_.sync.time_zone, .zone = zone_});
     if (!encoder) {
       errors_.push_back(encoder.error());
       return;
@@ -321,21 +339,20 @@ class Compiler {
     std::string columns;
     std::string keys;
     for (const auto& column : plan_.columns) {
-      const std::string item =
-          quoted(column.name) + ' ' + plan_.table.find(column.name)->type.name;
+      const std::string item = quoted(column.name) + ' ' + plan_.table.find(column.name)->type.name;
       columns += (columns.empty() ? "" : ", ") + item;
       if (column.key) keys += (keys.empty() ? "" : ", ") + item;
     }
-    plan_.stage_ddl = fmt::format(
-        "DROP TABLE IF EXISTS {0}; CREATE TEMPORARY TABLE {1} ({2})",
-        kStage, kStage.substr(kStage.find('.') + 1), columns);
+    plan_.stage_ddl = fmt::format("DROP TABLE IF EXISTS {0}; CREATE TEMPORARY TABLE {1} ({2})",
+                                  kStage, kStage.substr(kStage.find('.') + 1), columns);
     if (!plan_.deletes) return;
-    plan_.delete_stage_ddl = fmt::format(
-        "DROP TABLE IF EXISTS {0}; CREATE TEMPORARY TABLE {1} ({2})",
-        kDeleteStage, kDeleteStage.substr(kDeleteStage.find('.') + 1), keys);
+    plan_.delete_stage_ddl =
+        fmt::format("DROP TABLE IF EXISTS {0}; CREATE TEMPORARY TABLE {1} ({2})", kDeleteStage,
+                    kDeleteStage.substr(kDeleteStage.find('.') + 1), keys);
   }
 
   const task::Task& task_;
+  std::shared_ptr<const postgres::TimeZone> zone_;
   Plan plan_;
   std::vector<std::string> key_;
   std::vector<Error> errors_;
@@ -343,8 +360,9 @@ class Compiler {
 
 }  // namespace
 
-tl::expected<Plan, std::vector<Error>> compile(const task::Task& task, TableInfo table) {
-  return Compiler(task, std::move(table)).run();
+tl::expected<Plan, std::vector<Error>> compile(const task::Task& task, TableInfo table,
+                                               std::shared_ptr<const postgres::TimeZone> zone) {
+  return Compiler(task, std::move(table), std::move(zone)).run();
 }
 
 }  // namespace sluice::sink

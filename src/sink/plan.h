@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -27,9 +28,9 @@ enum class Way : std::uint8_t {
 };
 
 struct PlanColumn {
-  std::string name;    // unquoted
-  std::string field;   // as the document names its source, for messages
-  int slot = 0;        // of the decoder
+  std::string name;   // unquoted
+  std::string field;  // as the document names its source, for messages
+  int slot = 0;       // of the decoder
   ColumnEncoder encoder;
   task::OnAbsent on_absent = task::OnAbsent::kDefault;
   task::OnNull on_null = task::OnNull::kNull;
@@ -37,7 +38,7 @@ struct PlanColumn {
   std::optional<message::Kind> constant = std::nullopt;
   std::string constant_text = {};  // strings decoded, everything else as JSON
   bool key = false;
-  bool has_default = false;   // the table's own
+  bool has_default = false;  // the table's own
   // Absent can leave the column out of the row's shape (its default acts, or the old value stays).
   bool optional = false;
 
@@ -52,11 +53,11 @@ struct Plan {
   postgres::TableInfo table;
   task::Write write = task::Write::kInsert;
   Way way = Way::kCopy;
-  bool lock_target = true;   // LOCK TABLE before the signature is read
-  bool binary = true;        // every column has a binary encoder and the signature is sure
-  bool deletes = false;      // on_tombstone: delete
-  bool overriding = false;   // OVERRIDING SYSTEM VALUE: a mapped column is GENERATED ALWAYS identity
-  bool keeps = false;        // some column has on_absent: keep
+  bool lock_target = true;  // LOCK TABLE before the signature is read
+  bool binary = true;       // every column has a binary encoder and the signature is sure
+  bool deletes = false;     // on_tombstone: delete
+  bool overriding = false;  // OVERRIDING SYSTEM VALUE: a mapped column is GENERATED ALWAYS identity
+  bool keeps = false;       // some column has on_absent: keep
   task::OnTombstone on_tombstone = task::OnTombstone::kFail;
   std::string time_zone;
   std::vector<PlanColumn> columns;  // the key's columns first, in the key's order
@@ -66,15 +67,19 @@ struct Plan {
   std::vector<int> key_slots;
 
   // SQL text pieces, quoted.
-  std::string target;         // "schema"."table"
-  std::string stage_ddl;      // CREATE TEMPORARY TABLE ...; empty for kCopy
+  std::string target;     // "schema"."table"
+  std::string stage_ddl;  // CREATE TEMPORARY TABLE ...; empty for kCopy
   std::string delete_stage_ddl;
 };
 
-// All that is wrong, not only the first: unknown columns (with the nearest names), generated columns
-// mapped, options that do not fit a type, a key that no unique index serves (with the SQL that would
-// make one), a target that cannot be written this way.
-tl::expected<Plan, std::vector<Error>> compile(const task::Task& task, postgres::TableInfo table);
+// All that is wrong, not only the first: unknown columns (with the nearest names), generated
+// columns mapped, options that do not fit a type, a key that no unique index serves (with the SQL
+// that would make one), a target that cannot be written this way.
+// `zone`: the server's rules for sync.time_zone; without them (nullptr) naive timestamps in another
+// zone than UTC go as text.
+tl::expected<Plan, std::vector<Error>> compile(
+    const task::Task& task, postgres::TableInfo table,
+    std::shared_ptr<const postgres::TimeZone> zone = nullptr);
 
 // Names of the temporary tables of a lane's session.
 inline constexpr std::string_view kStage = "pg_temp.sluice_stage";

@@ -124,8 +124,8 @@ Async<bool> Writer::end_stopped_holder(std::vector<ledger::Key> keys) {
   }
   rescue_.close();
   rescuing_ = false;
-  if (ended) log::warning("ended a stopped session that held the ledger",
-                          {{"task", config_.handle.task}});
+  if (ended)
+    log::warning("ended a stopped session that held the ledger", {{"task", config_.handle.task}});
   co_return ended;
 }
 
@@ -235,18 +235,21 @@ Async<Outcome> Writer::settle_doubt(std::vector<ledger::Range> ranges,
   if (!positions) co_return retry(positions.error(), Phase::kOpen);
   if (!positions->task_exists) co_return stop(ledger_lost(config_.handle), Phase::kOpen);
   ledger::Decision decision = protocol.resolved(positions->task_epoch, positions->rows);
-  log::info("settled a commit that nobody answered",
-            {{"task", config_.handle.task},
-             {"applied", decision.kind == ledger::Decision::Kind::kDone}});
+  log::info(
+      "settled a commit that nobody answered",
+      {{"task", config_.handle.task}, {"applied", decision.kind == ledger::Decision::Kind::kDone}});
   Outcome outcome;
   switch (decision.kind) {
-    case ledger::Decision::Kind::kDone: outcome.kind = Outcome::Kind::kApplied; co_return outcome;
+    case ledger::Decision::Kind::kDone:
+      outcome.kind = Outcome::Kind::kApplied;
+      co_return outcome;
     case ledger::Decision::Kind::kGo:
     case ledger::Decision::Kind::kRetry:
       outcome.kind = Outcome::Kind::kRetry;  // without an error: apply() goes on at once
       co_return outcome;
     case ledger::Decision::Kind::kReposition:
-    case ledger::Decision::Kind::kStop: break;
+    case ledger::Decision::Kind::kStop:
+      break;
   }
   co_return from_decision(std::move(decision));
 }
@@ -414,7 +417,7 @@ Async<Outcome> Writer::commit(Batch& batch, Records& records, ledger::LaneProtoc
     tally.ignored += range.ignored;
     tally.discarded += move.discarded;
     tally.dead += move.dead;
-    if (move.to > move.from) moves.push_back(std::move(move));
+    if (move.to > move.from || move.complete) moves.push_back(std::move(move));
   }
   if (retain) {
     for (const auto& failure : batch.failures) {
@@ -423,8 +426,7 @@ Async<Outcome> Writer::commit(Batch& batch, Records& records, ledger::LaneProtoc
       tally.cuts.push_back({failure.partition, offset, failure.error});
     }
   }
-  std::sort(moves.begin(), moves.end(),
-            [](const auto& a, const auto& b) { return a.key < b.key; });
+  std::sort(moves.begin(), moves.end(), [](const auto& a, const auto& b) { return a.key < b.key; });
 
   if (SLUICE_FAIL_POINT("before_ledger")) connection_.close();
   std::string sql = "SET CONSTRAINTS ALL IMMEDIATE; ";

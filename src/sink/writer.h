@@ -1,6 +1,6 @@
-// Writer: the one transaction. Owns a lane's PostgreSQL connection and its temporary tables; takes a
-// batch and a LaneProtocol through BEGIN, locks, rows, dead letters, ledger and COMMIT, isolates bad
-// rows, and finds out what became of a COMMIT that nobody answered.
+// Writer: the one transaction. Owns a lane's PostgreSQL connection and its temporary tables; takes
+// a batch and a LaneProtocol through BEGIN, locks, rows, dead letters, ledger and COMMIT, isolates
+// bad rows, and finds out what became of a COMMIT that nobody answered.
 //
 // One lane's thread. apply() and read_positions() are coroutines; never two at once. Destroying one
 // that is suspended leaves the connection in an unknown state: call drop() then. The caller decides
@@ -32,7 +32,7 @@ inline constexpr std::chrono::seconds kServerPatience{30};
 
 struct WriterConfig {
   std::function<Result<std::string>()> conninfo;  // read again at every reconnect
-  std::string instance;  // names this process and lane in application_name
+  std::string instance;                           // names this process and lane in application_name
   ledger::Handle handle;
   task::OnFailure on_failure = task::OnFailure::kRetain;
   Classify classify = nullptr;
@@ -58,12 +58,13 @@ struct Outcome {
 
 // Exact figures of one committed batch.
 struct Tally {
-  std::int64_t written = 0;    // rows: inserts and upserts, one for each message
+  std::int64_t written = 0;  // rows: inserts and upserts, one for each message
   std::int64_t deleted = 0;
   std::int64_t ignored = 0;
   std::int64_t discarded = 0;
   std::int64_t dead = 0;
-  // Policy retain: partitions that were cut, by index into Batch::partitions, each with the failure.
+  // Policy retain: partitions that were cut, by index into Batch::partitions, each with the
+  // failure.
   struct Cut {
     std::uint16_t partition = 0;
     std::int64_t offset = 0;
@@ -150,7 +151,7 @@ class Writer {
 
   // The temporary tables of this session: the DDL they were made by; empty if there are none.
   std::string stage_ddl_;
-  std::int64_t stage_bytes_ = 0;         // written since the last TRUNCATE
+  std::int64_t stage_bytes_ = 0;  // written since the last TRUNCATE
   std::int64_t delete_stage_bytes_ = 0;
 
   // What an attempt changes besides the database, as it was before: the next one starts from there.
@@ -162,8 +163,8 @@ class Writer {
   Before before_;
 
   // Scratch of one range, kept for its memory.
-  Compaction compaction_;                // what is left of the range's changes, by key
-  std::vector<std::uint32_t> sent_;      // the records of one COPY, in the order sent
+  Compaction compaction_;            // what is left of the range's changes, by key
+  std::vector<std::uint32_t> sent_;  // the records of one COPY, in the order sent
   std::vector<std::string_view> slices_;
   Buffer gathered_;
 };

@@ -112,9 +112,9 @@ Async<Writer::Step> Writer::copy_rows(std::string sql, const Batch& batch, std::
   const auto line = line_of(failed.error.detail, relation);
   if (line && *line <= sent_.size()) {
     const std::uint32_t record = sent_[*line - 1];
-    const auto found = std::lower_bound(
-        batch.rows.begin(), batch.rows.end(), record,
-        [](const Row& row, std::uint32_t wanted) { return row.record < wanted; });
+    const auto found =
+        std::lower_bound(batch.rows.begin(), batch.rows.end(), record,
+                         [](const Row& row, std::uint32_t wanted) { return row.record < wanted; });
     failed.row = static_cast<std::size_t>(found - batch.rows.begin());
   }
   co_return tl::unexpected(std::move(failed));
@@ -169,8 +169,8 @@ Async<Writer::Step> Writer::write_range(Batch& batch, const Plan& plan, std::siz
 Async<Writer::Step> Writer::copy_shape(Batch& batch, const Plan& plan, std::uint16_t shape) {
   const std::string columns = column_list(plan, batch.shapes[shape].states);
   if (columns.empty()) {  // every column by its default
-    std::string sql = fmt::format("INSERT INTO {} SELECT FROM generate_series(1, {})", plan.target,
-                                  sent_.size());
+    std::string sql =
+        fmt::format("INSERT INTO {} SELECT FROM generate_series(1, {})", plan.target, sent_.size());
     Async<Step> inserting = execute(std::move(sql));
     auto inserted = co_await inserting;
     co_return inserted;
@@ -199,9 +199,8 @@ Async<Writer::Step> Writer::stage_shape(Batch& batch, const Plan& plan, std::uin
   auto copied = co_await copying;
   if (!copied) co_return copied;
 
-  std::string sql =
-      fmt::format("INSERT INTO {} ({}){} SELECT {} FROM {}", plan.target, columns,
-                  plan.overriding ? " OVERRIDING SYSTEM VALUE" : "", columns, kStage);
+  std::string sql = fmt::format("INSERT INTO {} ({}){} SELECT {} FROM {}", plan.target, columns,
+                                plan.overriding ? " OVERRIDING SYSTEM VALUE" : "", columns, kStage);
   if (plan.way == Way::kStageUpsert) {
     std::string set;
     for (std::size_t i = static_cast<std::size_t>(plan.key_columns); i < plan.columns.size(); ++i) {
@@ -240,8 +239,8 @@ Async<Writer::Step> Writer::delete_keys(Batch& batch, const Plan& plan) {
     const std::string name = quoted(plan.columns[static_cast<std::size_t>(i)].name);
     condition += fmt::format("{}t.{} = d.{}", i > 0 ? " AND " : "", name, name);
   }
-  std::string sql = fmt::format("DELETE FROM {} t USING {} d WHERE {}", plan.target, kDeleteStage,
-                                condition);
+  std::string sql =
+      fmt::format("DELETE FROM {} t USING {} d WHERE {}", plan.target, kDeleteStage, condition);
   Async<Step> deleting = execute(std::move(sql));
   auto deleted = co_await deleting;
   co_return deleted;
@@ -267,7 +266,8 @@ bool Writer::take_out(Batch& batch, std::size_t row, Error error, Breaker& break
 
 // Writes the batch piece by piece under savepoints, in its order, until every bad row stands alone.
 // PostgreSQL names a line for most errors of COPY: only a hint, but a good one. The pieces before
-// it, that row, and the pieces after it are tried by themselves; without a hint the piece is halved.
+// it, that row, and the pieces after it are tried by themselves; without a hint the piece is
+// halved.
 Async<Writer::Step> Writer::write_isolated(Batch& batch, const Plan& plan, const Records& records,
                                            Breaker& breaker) {
   struct Piece {
@@ -289,9 +289,9 @@ Async<Writer::Step> Writer::write_isolated(Batch& batch, const Plan& plan, const
     step = co_await writing;
     if (step) {
       // Deferred constraints belong to the piece that breaks them.
-      Async<Step> checking =
-          execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED; "
-                  "RELEASE SAVEPOINT sluice");
+      Async<Step> checking = execute(
+          "SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED; "
+          "RELEASE SAVEPOINT sluice");
       step = co_await checking;
       if (step) continue;
     }

@@ -66,9 +66,6 @@ std::string allowed_text(const Key& key);
 std::string bytes_text(std::int64_t bytes);
 std::string duration_text(std::int64_t milliseconds);
 
-// The candidate nearest to `name` by edit distance, if one is near enough to have been meant.
-std::string_view nearest(std::string_view name, std::span<const std::string_view> candidates);
-
 // docs/reference/task.md.
 std::string reference_markdown();
 

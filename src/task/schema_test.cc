@@ -78,17 +78,5 @@ TEST(Table, FindsKeys) {
                                                   "default", "unit", "encoding", "update"}));
 }
 
-TEST(Nearest, FindsWhatWasMeant) {
-  const std::vector<std::string_view> names = {"write", "primary_key", "nul", "columns"};
-  EXPECT_EQ(nearest("wirte", names), "write");
-  EXPECT_EQ(nearest("writ", names), "write");
-  EXPECT_EQ(nearest("primarykey", names), "primary_key");
-  EXPECT_EQ(nearest("primary_kye", names), "primary_key");
-  EXPECT_EQ(nearest("column", names), "columns");
-  EXPECT_EQ(nearest("zzz", names), "");
-  EXPECT_EQ(nearest("", names), "");
-  EXPECT_EQ(nearest(std::string(100'000, 'x'), names), "");
-}
-
 }  // namespace
 }  // namespace sluice::task

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/nearest.h"
 #include "task/values.h"
 
 namespace sluice::task {
@@ -150,8 +151,8 @@ void Validator::unknown_key(std::string_view key_path, std::string_view path,
     if (key->type != Type::kLater) here.push_back(name_of(*key));
   }
   std::string remedy;
-  if (const auto meant = nearest(name, here); !meant.empty()) {
-    remedy = fmt::format("Did you mean {}?", meant);
+  if (const auto meant = nearest(name, here, 1); !meant.empty()) {
+    remedy = fmt::format("Did you mean {}?", meant.front());
   } else {
     for (const Key& key : keys()) {
       if (name_of(key) != name || key.type == Type::kLater) continue;
@@ -242,8 +243,8 @@ bool Validator::choice(const Node& node, const Key& key, const std::string& path
   }
   std::string remedy;
   if (node.kind == Node::Kind::kText && !node.written) {
-    if (const auto meant = nearest(text, choices); !meant.empty()) {
-      remedy = fmt::format("Did you mean {}?", meant);
+    if (const auto meant = nearest(text, choices, 1); !meant.empty()) {
+      remedy = fmt::format("Did you mean {}?", meant.front());
     }
   }
   refuse(path, node, std::move(remedy));

@@ -211,6 +211,7 @@ class Topic:
         _admin().create_partitions([request], operation_timeout=10)[self.name].result(20)
         self.partitions = total
         self._await_partitions()
+        self._producer = None  # it may not know the new ones yet
 
     def delete_records(self, before: Dict[int, int]) -> None:
         """Removes what lies before an offset, by partition, as retention does."""

@@ -112,8 +112,8 @@ postgres::Type Server::describe_type(const std::string& oid, int typmod) {
         "attnum > 0 AND NOT attisdropped ORDER BY attnum",
         {*row[4]});
     for (const auto& attribute : attributes.rows) {
-      type.attributes.emplace_back(*attribute[0],
-                                   describe_type(*attribute[1], std::stoi(*attribute[2])));
+      type.attribute_names.push_back(*attribute[0]);
+      type.attribute_types.push_back(describe_type(*attribute[1], std::stoi(*attribute[2])));
     }
   }
   return type;

@@ -1,9 +1,9 @@
-#include "postgres/nearest.h"
+#include "base/nearest.h"
 
 #include <algorithm>
 #include <array>
 
-namespace sluice::postgres {
+namespace sluice {
 namespace {
 
 constexpr std::size_t kLongest = 63;
@@ -37,4 +37,15 @@ int edit_distance(std::string_view a, std::string_view b) {
 
 int largest_distance(std::size_t length) { return std::min(static_cast<int>(length / 3), 4); }
 
-}  // namespace sluice::postgres
+std::string did_you_mean(std::string_view name, const std::vector<std::string>& known) {
+  const auto names = nearest(name, known);
+  if (names.empty()) return {};
+  std::string text = "Did you mean ";
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (i > 0) text += i + 1 == names.size() ? " or " : ", ";
+    text += '"' + names[i] + '"';
+  }
+  return text + '?';
+}
+
+}  // namespace sluice

@@ -1,0 +1,412 @@
+// The part of Lane that moves messages: from the partitions' queues into a batch, from the batch
+// into PostgreSQL, and what follows from each outcome.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/fail_point.h"
+#include "base/log.h"
+#include "pipeline/failure.h"
+#include "pipeline/lane.h"
+
+namespace sluice::pipeline {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using std::chrono::steady_clock;
+
+namespace {
+
+constexpr seconds kLookPeriod{60};
+constexpr seconds kIdleConnection{30};    // then it is given back
+constexpr std::size_t kShapesLimit = 64;  // COPYs of one batch
+
+}  // namespace
+
+bool Lane::full() const {
+  return static_cast<std::int64_t>(filling_->records.size()) >= row_limit_ ||
+         filling_->bytes >= config_.batch_bytes || filling_->batch.shapes.size() > kShapesLimit;
+}
+
+void Lane::fill() {
+  if (stopping_ || release_by_ || positions_unknown_ || plan_stale_ || filling_->closed) return;
+  int taken = 0;
+  for (auto& [key, state] : partitions_) {
+    if (!state.maybe_more || state.ended) continue;
+    while (!full() && !filling_->closed && taken < 4 * kChunk) {
+      const std::size_t before = filling_->records.size();
+      if (!fill_partition(key, state)) break;
+      if (done_) return;
+      taken += static_cast<int>(filling_->records.size() - before);
+    }
+  }
+}
+
+// One chunk of one partition. False when its queue is empty.
+bool Lane::fill_partition(const ledger::Key& key, PartitionState& state) {
+  std::optional<kafka::PartitionEvent> event;
+  const auto room = row_limit_ - static_cast<std::int64_t>(filling_->records.size());
+  const int limit = static_cast<int>(std::min<std::int64_t>(kChunk, room));
+  const int count = consumer_->poll(partition_of(key), polled_.data(), limit, event);
+  if (count == 0 && !event) {
+    state.maybe_more = false;
+    return false;
+  }
+  for (int i = 0; i < count; ++i) take(key, state, std::move(polled_[static_cast<std::size_t>(i)]));
+  if (event && !state.ended) handle_event(key, state, *event);
+  return true;
+}
+
+void Lane::take(const ledger::Key& key, PartitionState& state, kafka::Record record) {
+  // Below the position: fetched before a seek. Behind a cut: not to be applied.
+  if (state.ended || record.offset() < state.next) return;
+  state.at_end = false;
+  if (!filling_->has_messages()) {
+    filling_->opened = steady_clock::now();
+    filling_->batch.first_sequence = sequence_;
+    if (SLUICE_FAIL_POINT("after_poll")) writer_->drop();
+  }
+  ++sequence_;
+  sink::Batch& batch = filling_->batch;
+  const std::uint16_t index = batch.partition_index(key, state.next);
+  sink::PartitionRange& range = batch.partitions[index];
+  const std::int64_t offset = record.offset();
+  range.to = state.next = offset + 1;
+  range.last_offset = offset;
+  range.last_timestamp_ms = record.timestamp_ms();
+  range.at_end = false;
+  filling_->bytes += static_cast<std::int64_t>(record.key().size() + record.value().size());
+  filling_->records.push(std::move(record));
+  const auto added = builder_->add(batch, *plan_, filling_->records, index);
+  if (added != sink::RowBuilder::Added::kFailure) return;
+  if (config_.task->on_failure == task::OnFailure::kRetain) {
+    state.ended = true;
+    filling_->closed = true;  // what lies before is applied, then the task halts
+  } else if (breaker_.bad(sequence_ - 1)) {
+    end_failed(fail(Domain::kMessage, "breaker",
+                    fmt::format("the breaker opened: {} of the last {} messages could not become "
+                                "rows; the last reason: {}",
+                                breaker_.limit(), config_.task->breaker.window,
+                                batch.failures.back().error.message),
+                    "Correct the mapping or the producer, or raise `breaker`.")
+                   .value());
+  }
+}
+
+void Lane::handle_event(const ledger::Key& key, PartitionState& state,
+                        const kafka::PartitionEvent& event) {
+  switch (event.kind) {
+    case kafka::PartitionEvent::Kind::kEnd:
+      state.at_end = true;
+      if (event.offset > state.next) {
+        sink::Batch& batch = filling_->batch;
+        const std::uint16_t index = batch.partition_index(key, state.next);
+        batch.partitions[index].to = state.next = event.offset;
+      }
+      for (auto& range : filling_->batch.partitions) {
+        if (range.key == key) range.at_end = true;
+      }
+      return;
+    case kafka::PartitionEvent::Kind::kOffsetInvalid: {
+      LaneEnd end;
+      end.kind = LaneEnd::Kind::kGap;
+      end.key = key;
+      end.offset = state.next;
+      return end_with(std::move(end));
+    }
+    case kafka::PartitionEvent::Kind::kError:
+      if (classify(event.error, Phase::kKafka) != FailureClass::kEnvironment) {
+        return end_failed(event.error);
+      }
+      log::warning("kafka reports", {{"task", config_.task->name},
+                                     {"topic", key.topic},
+                                     {"partition", key.partition},
+                                     {"code", event.error.code}});
+      return;
+  }
+}
+
+// Whether what has accumulated is to be written now.
+bool Lane::due() const {
+  if (filling_->batch.partitions.empty()) return false;
+  const auto now = steady_clock::now();
+  if (!filling_->has_messages()) return now - end_only_at_ >= kEndOnlyPeriod;
+  if (filling_->closed || full() || release_by_) return true;
+  if (now - filling_->opened >= config_.task->tuning.linger) return true;
+  return std::none_of(partitions_.begin(), partitions_.end(), [](const auto& item) {
+    return item.second.maybe_more && !item.second.ended;
+  });
+}
+
+// An idle lane looks at the ledger once in a while: it would else never learn of a reset, a halt or
+// a failover. The look is a batch without offsets; it says that what it knows is complete.
+bool Lane::look_due() const {
+  return !partitions_.empty() && !stopping_ && !release_by_ && filling_->batch.partitions.empty() &&
+         steady_clock::now() - looked_at_ >= kLookPeriod;
+}
+
+void Lane::look() {
+  for (const auto& [key, state] : partitions_) {
+    if (state.ended) continue;
+    const std::uint16_t index = filling_->batch.partition_index(key, state.next);
+    filling_->batch.partitions[index].at_end = state.at_end;
+  }
+}
+
+void Lane::start_work() {
+  const auto now = steady_clock::now();
+  if (stopping_ && (!working() || now >= stop_by_) && !retry_in_flight_) {
+    done_ = true;
+    return;
+  }
+  if (stopping_ && now >= stop_by_) {
+    done_ = true;
+    return;
+  }
+  if (working() || now < retry_at_) return;
+  if (plan_stale_) {
+    auto name = postgres::parse_table_name(config_.task->target.table);
+    SLUICE_CHECK(name.has_value());
+    planning_ = writer_->read_table(std::move(*name));
+    planning_.start();
+  } else if (positions_unknown_) {
+    std::vector<ledger::Key> keys;
+    for (const auto& [key, state] : partitions_) keys.push_back(key);
+    if (keys.empty()) {
+      positions_unknown_ = false;
+      return;
+    }
+    start_positions(std::move(keys));
+  } else if (assign_waits_) {
+    start_positions(positions_for_);
+  } else if (retry_in_flight_ || due() || look_due()) {
+    if (!retry_in_flight_ && filling_->batch.partitions.empty()) {
+      look();
+      looked_at_ = now;
+      if (filling_->batch.partitions.empty()) return;
+    }
+    if (!retry_in_flight_) {
+      std::swap(filling_, in_flight_);
+      filling_->clear();
+      builder_->begin(filling_->batch, *plan_);
+      if (in_flight_->has_messages() == false) end_only_at_ = now;
+    }
+    retry_in_flight_ = false;
+    applying_ =
+        writer_->apply(in_flight_->batch, *plan_, in_flight_->records, protocol_, breaker_, tally_);
+    applying_.start();
+  } else if (writer_->connected() && now - last_use_ > kIdleConnection) {
+    writer_->drop();  // 200 idle tasks must not be 200 backends
+  }
+  if (working()) {
+    last_use_ = now;
+    finish_work();
+  }
+}
+
+void Lane::finish_work() {
+  if (applying_.done()) {
+    sink::Outcome outcome = applying_.take();
+    finish_apply(std::move(outcome));
+  } else if (positioning_.done()) {
+    auto result = positioning_.take();
+    finish_positions(std::move(result));
+  } else if (planning_.done()) {
+    auto result = planning_.take();
+    finish_plan(std::move(result));
+  } else if (adding_.done()) {
+    auto result = adding_.take();
+    if (!result)
+      return retry_later(result.error(), classify(result.error(), Phase::kOpen), Phase::kOpen);
+  }
+}
+
+void Lane::finish_apply(sink::Outcome outcome) {
+  using Kind = sink::Outcome::Kind;
+  switch (outcome.kind) {
+    case Kind::kApplied:
+      return applied();
+    case Kind::kRetry:
+      retry_in_flight_ = true;
+      if (outcome.failure == FailureClass::kPlan) {
+        const std::string again = outcome.error.code + ' ' + plan_->table.signature;
+        if (outcome.error.code != "signature" && plan_error_ == again) {
+          return end_failed(std::move(outcome.error));
+        }
+        plan_error_ = again;
+        plan_stale_ = true;
+        return;
+      }
+      if (outcome.error.code == "57014" && in_flight_->records.size() > 1) {
+        row_limit_ =
+            std::max<std::int64_t>(1, static_cast<std::int64_t>(in_flight_->records.size()) / 2);
+        drop_batches();
+        seek_to_ledger();
+      }
+      return retry_later(outcome.error, outcome.failure, outcome.phase);
+    case Kind::kReposition:
+      log::warning("the ledger is elsewhere: going on from its positions",
+                   {{"task", config_.task->name},
+                    {"lane", number_},
+                    {"verdict", name_of(outcome.decision.verdict)},
+                    {"topic", outcome.decision.key.topic},
+                    {"partition", outcome.decision.key.partition}});
+      drop_batches();
+      return seek_to_ledger();
+    case Kind::kStop:
+      break;
+  }
+  using ledger::Verdict;
+  const ledger::Decision& decision = outcome.decision;
+  if (decision.verdict == Verdict::kFenced || decision.verdict == Verdict::kGoneBack) {
+    LaneEnd end;
+    end.kind = LaneEnd::Kind::kFenced;
+    end.key = decision.key;
+    return end_with(std::move(end));
+  }
+  if (decision.verdict == Verdict::kLost) {
+    return end_failed(fail(Domain::kLedger, "ledger_lost",
+                           fmt::format("the ledger has no row for {}/{}, although it had one",
+                                       decision.key.topic, decision.key.partition),
+                           "Restore the ledger from a backup, or start again with --reset.")
+                          .value());
+  }
+  end_failed(std::move(outcome.error));
+}
+
+void Lane::applied() {
+  if (SLUICE_FAIL_POINT("after_commit_before_group_offset")) writer_->drop();
+  for (const auto& range : in_flight_->batch.partitions) {
+    group_offsets_[range.key] = range.cut >= 0 ? range.cut : range.to;
+  }
+  commit_group_offsets(false);
+  report_failures();
+  {
+    const std::lock_guard lock(mutex_);
+    figures_.tally.written += tally_.written;
+    figures_.tally.deleted += tally_.deleted;
+    figures_.tally.ignored += tally_.ignored;
+    figures_.tally.discarded += tally_.discarded;
+    figures_.tally.dead += tally_.dead;
+    figures_.batches += 1;
+    figures_.bytes += in_flight_->bytes;
+    if (in_flight_->has_messages()) {
+      if (!figures_.first_taken) figures_.first_taken = in_flight_->opened;
+      figures_.last_applied = steady_clock::now();
+    }
+  }
+  retries_ = 0;
+  failing_since_.reset();
+  looked_at_ = steady_clock::now();
+  plan_error_.clear();
+  row_limit_ = std::min(config_.task->tuning.batch_rows, row_limit_ * 2);
+  last_use_ = steady_clock::now();
+  if (!tally_.cuts.empty()) {
+    const auto& cut = tally_.cuts.front();
+    LaneEnd end;
+    end.kind = LaneEnd::Kind::kHalted;
+    end.key = in_flight_->batch.partitions[cut.partition].key;
+    end.offset = cut.offset;
+    end.error = cut.error;
+    for (std::size_t i = 0; i < in_flight_->records.size(); ++i) {
+      const message::Message message = in_flight_->records.at(i);
+      if (message.offset != cut.offset || message.partition != end.key.partition ||
+          message.topic != end.key.topic) {
+        continue;
+      }
+      end.excerpt = std::string(message.value.substr(0, 200));
+    }
+    end_with(std::move(end));
+  }
+  in_flight_->clear();
+  publish();
+}
+
+// Discarded or delivered messages are counted exactly and logged as a sample.
+void Lane::report_failures() {
+  const auto& failures = in_flight_->batch.failures;
+  if (failures.empty() || config_.task->on_failure == task::OnFailure::kRetain) return;
+  const auto now = steady_clock::now();
+  if (now - last_sample_ < seconds(1)) return;
+  last_sample_ = now;
+  const auto& failure = failures.front();
+  const message::Message message = in_flight_->records.at(failure.record);
+  log::warning(config_.task->on_failure == task::OnFailure::kDeliver
+                   ? "message became a dead letter"
+                   : "message discarded",
+               {{"task", config_.task->name},
+                {"topic", message.topic},
+                {"partition", message.partition},
+                {"offset", message.offset},
+                {"code", failure.error.code},
+                {"column", failure.error.column},
+                {"constraint", failure.error.constraint},
+                {"in_batch", static_cast<std::int64_t>(failures.size())}});
+}
+
+void Lane::finish_plan(Result<postgres::TableInfo> result) {
+  if (!result) {
+    FailureClass failure = classify(result.error(), Phase::kRead);
+    if (failure == FailureClass::kPlan) failure = FailureClass::kFatal;  // the table is gone
+    return retry_later(result.error(), failure, Phase::kRead);
+  }
+  if (result->oid != config_.table.oid) {
+    return end_failed(fail(Domain::kLedger, "another_table",
+                           fmt::format("{} is another table than when the task began (dropped and "
+                                       "created again?)",
+                                       plan_->target),
+                           "If that is meant, start with --adopt to go on, or with --reset to "
+                           "begin again.")
+                          .value());
+  }
+  auto plan = sink::compile(*config_.task, std::move(*result), config_.zone);
+  if (!plan) return end_failed(plan.error().front());
+  auto builder = sink::RowBuilder::create(*plan, config_.task->tuning.copy_format,
+                                          config_.task->on_failure == task::OnFailure::kRetain);
+  if (!builder) return end_failed(builder.error());
+  plan_ = std::move(*plan);
+  builder_ = std::move(*builder);
+  plan_stale_ = false;
+  const auto form =
+      plan_->binary && config_.task->tuning.copy_format != task::Tuning::CopyFormat::kText
+          ? sink::Form::kBinary
+          : sink::Form::kText;
+  builder_->rebuild(in_flight_->batch, *plan_, in_flight_->records, form);
+  builder_->rebuild(filling_->batch, *plan_, filling_->records, form);
+  log::info("the table was altered: compiled anew", {{"task", config_.task->name}});
+}
+
+void Lane::retry_later(const Error& error, FailureClass failure, Phase phase) {
+  const auto now = steady_clock::now();
+  if (failure == FailureClass::kFatal || failure == FailureClass::kData) return end_failed(error);
+  if (!failing_since_) failing_since_ = now;
+  const auto& limit = config_.task->retry_for;
+  if (limit && failure != FailureClass::kInDoubt && now - *failing_since_ > *limit) {
+    Error last = error;
+    last.message = fmt::format("gave up after retry_for: {}", error.message);
+    return end_failed(std::move(last));
+  }
+  // A primary that was demoted, or a default that was changed, stays read-only for this session.
+  if (error.code == "25006") writer_->drop();
+  // At once the first time after a conflict or a lost answer; then 0.1 s, doubled up to 10 s.
+  const bool at_once = retries_ == 0 && failure != FailureClass::kEnvironment;
+  const auto pause =
+      at_once ? milliseconds(0)
+              : std::min(milliseconds(10'000), milliseconds(100) * (1 << std::min(retries_, 7)));
+  retry_at_ = now + pause;
+  if (!at_once && (retries_ < 3 || retries_ % 10 == 0)) {
+    log::warning("retrying", {{"task", config_.task->name},
+                              {"lane", number_},
+                              {"class", name_of(failure)},
+                              {"phase", name_of(phase)},
+                              {"code", error.code},
+                              {"reason", error.message},
+                              {"in_ms", static_cast<std::int64_t>(pause.count())}});
+  }
+  ++retries_;
+  const std::lock_guard lock(mutex_);
+  figures_.retrying = to_string(error);
+  figures_.retry_class = failure;
+}
+
+}  // namespace sluice::pipeline

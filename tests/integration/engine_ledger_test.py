@@ -1,0 +1,279 @@
+"""Who may write: processes that share a task, take it over, are refused; halts; a ledger that is another one or damaged."""
+
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "kit"))
+from engine import *  # noqa: E402,F403 pylint: disable=wrong-import-position,wildcard-import,unused-wildcard-import
+
+
+def until_end(document, *arguments, code=0, texts=(), **options):
+    return Sluice.run(document, "--until-end", *arguments, **options).expect(code, *texts)
+
+
+def halt_of(db, document):
+    return db.rows("SELECT halt_topic, halt_partition, halt_offset FROM sluice.task WHERE id = %s AND halt_reason "
+                   "IS NOT NULL", (document["name"],))
+
+
+def await_share(sluice, partitions):
+    """Until it has so many partitions: given at once, or left when others came."""
+    sluice.wait_for(lambda: f"all={partitions}\n" in sluice.err or f"left={partitions}\n" in sluice.err,
+                    f"a share of {partitions} partitions")
+
+
+# ---- several processes ---------------------------------------------------------------------------------------------------
+
+
+@concurrent_test
+def two_processes_share_the_partitions_and_one_dies():
+    topic = Topic(partitions=4)
+    with Database() as db:
+        db.sql(TABLE)
+        document = numbered(topic, db, tuning={"lanes": 1})
+        with Sluice(document) as one, Sluice(document) as two:
+            for sluice in (one, two):
+                await_share(sluice, 2)
+            rows = produce(topic, 0, 40)
+            await_rows(one, db, rows, "what both write")
+            one.kill()
+            more = produce(topic, 40, 40)
+            await_rows(two, db, rows + more, "what the other one takes over")
+            ended = two.stop().expect(143)
+            check("partitions assigned" in ended.err, "the other one never got partitions")
+        check_rows(db, rows + more)
+
+
+@concurrent_test
+def until_end_waits_for_the_partitions_of_others():
+    """The ledger of all partitions counts, also of those that another process has."""
+    topic = Topic(partitions=2)
+    with Database() as db:
+        db.sql(TABLE)
+        document = numbered(topic, db, tuning={"lanes": 1})
+        with Sluice(document) as other:
+            other.wait_output("partitions assigned")
+            rows = produce(topic, 0, 400)
+            ended = until_end(document)
+            check_rows(db, rows, "at the end of the one that ends by itself")
+            check(ended.summary["rows_written"] <= len(rows), "it counts rows that others wrote")
+            rows += produce(topic, 400, 10)
+            await_rows(other, db, rows, "the one that stays has all partitions again")
+            other.stop().expect(143)
+
+
+@concurrent_test
+def another_document_is_refused_while_the_first_runs():
+    topic = Topic(partitions=2)
+    rows = produce(topic, 0, 4)
+    with Database() as db:
+        db.sql(TABLE + "; ALTER TABLE t ADD extra text DEFAULT 'by default'")
+        document = numbered(topic, db)
+        other = {**document, "sync": {**document["sync"], "columns": COLUMNS + [{"field": "x", "column": "extra"}]}}
+        harmless = {**document, "tuning": {"lanes": 1}, "description": "the same task"}
+        with Sluice(document) as first:
+            await_rows(first, db, rows, "the first process")
+            ended = Sluice.run(other, "--until-end").expect(1, "another document")
+            check("Stop it there first" in ended.err, f"no remedy in {ended.err[-600:]}")
+            check(first.running(), "the first process ended")
+            until_end(harmless)
+            rows += produce(topic, 4, 4)
+            await_rows(first, db, rows, "the first process goes on")
+            first.stop().expect(143)
+        rows += produce(topic, 8, 2)
+        until_end(other)
+        check_rows(db, rows, "the other document, once nobody runs the first")
+
+
+# ---- halts -----------------------------------------------------------------------------------------------------------------
+
+
+@concurrent_test
+def halt_stops_in_front_of_the_message_and_a_repair_resumes_there():
+    topic = Topic(partitions=2)
+    topic.produce([Message(value={"id": number}, partition=0) for number in range(3)])
+    topic.produce([Message(value={"id": 2**40, "note": "too large for int"}, partition=0)])
+    topic.produce([Message(value={"id": number}, partition=0) for number in range(4, 8)])
+    others = [(number, 1, number - 100) for number in range(100, 105)]
+    topic.produce([Message(value={"id": number}, partition=1) for number, _, _ in others])
+    with Database() as db:
+        db.sql(TABLE.replace("bigint, p", "int, p"))
+        document = numbered(topic, db)
+        for attempt in range(2):  # without a repair it halts at the same message again
+            ended = Sluice.run(document).expect(3, f"{topic.name}/0 offset 3", "id")
+            check("too large for int" in ended.err, "an excerpt of the message is shown")
+            check_equal(ended.summary["halt"], {"topic": topic.name, "partition": 0, "offset": 3})
+            check_equal(halt_of(db, document), [(topic.name, 0, 3)], "the halt in the ledger")
+            check_equal(ledger(db, document)[(topic.name, 0)], 3, "the position of its partition")
+            check_equal([row for row in rows_of(db) if row[1] == 0], [(each, 0, each) for each in range(3)],
+                        f"rows of its partition, attempt {attempt}")
+        Sluice.run(document, command="check").expect(0, "halted", "offset 3")
+        db.sql("ALTER TABLE t ALTER COLUMN id TYPE bigint")
+        until_end(document, texts=("clearing the halt",))
+        check_rows(db, [(2**40 if each == 3 else each, 0, each) for each in range(8)] + others, "after the repair")
+        check_equal(halt_of(db, document), [], "the halt in the ledger")
+
+
+@concurrent_test
+def halt_repaired_by_another_policy():
+    topic = Topic()
+    topic.produce([{"id": 0}, "not json", {"id": 2}])
+    with Database() as db:
+        db.sql(TABLE)
+        document = numbered(topic, db)
+        until_end(document, code=3, texts=("offset 1",))
+        check_rows(db, [(0, 0, 0)])
+        until_end({**document, "on_failure": "deliver"}, texts=("clearing the halt",))
+        check_rows(db, [(0, 0, 0), (2, 0, 2)])
+        check_equal(db.rows("SELECT message_offset, convert_from(value, 'UTF8') FROM sluice.dead_letter"),
+                    [(1, "not json")])
+
+
+@concurrent_test
+def halt_ends_every_process_of_the_task():
+    topic = Topic(partitions=2)
+    rows = produce(topic, 0, 10)
+    with Database() as db:
+        db.sql(TABLE)
+        document = numbered(topic, db, tuning={"lanes": 1})
+        with Sluice(document) as one, Sluice(document) as two:
+            for sluice in (one, two):
+                await_share(sluice, 1)
+            await_rows(one, db, rows, "before the bad message")
+            topic.produce([Message(value="not json", partition=0)])
+            eventually(lambda: halt_of(db, document) == [(topic.name, 0, 5)], "the halt is in the ledger")
+            produce(topic, 11, 1)  # the other process meets the halt at its next batch
+            for sluice in (one, two):
+                sluice.wait(30).expect(3, f"{topic.name}/0", "offset 5")
+        check_equal([row for row in rows_of(db) if row[1] == 0], [row for row in rows if row[1] == 0])
+
+
+# ---- identity --------------------------------------------------------------------------------------------------------------
+
+
+@concurrent_test
+def a_copy_of_the_database_is_another_task():
+    topic = Topic(partitions=2)
+    rows = produce(topic, 0, 6)
+    with Database() as original:
+        original.sql(TABLE)
+        document = numbered(topic, original)
+        until_end(document)
+        original.close()
+        with Database() as copy:
+            Database.server(f"DROP DATABASE {copy.name}")
+            Database.server(f"CREATE DATABASE {copy.name} TEMPLATE {original.name} OWNER sluice")
+            there = {**document, "target": {**document["target"], "postgres": copy.uri}}
+            with Sluice(document) as first:
+                rows += produce(topic, 6, 2)
+                await_rows(first, original, rows, "the original goes on")
+                until_end(there, code=1, texts=("copy of that database", original.name, copy.name, "--adopt"))
+                check_rows(copy, rows[:6], "the copy, refused")
+                before = group_of(copy, document)
+                check_equal(before, group_of(original, document), "the copy's group is the original's")
+                until_end(there, "--adopt")
+                check_rows(copy, rows, "the copy, adopted")
+                check(group_of(copy, document) != before, "an adopted task keeps the group of the original")
+                rows += produce(topic, 8, 2)
+                await_rows(first, original, rows, "the original keeps its partitions")
+                first.stop().expect(143)
+            until_end(there)
+            check_rows(copy, rows, "the copy goes on without --adopt")
+
+
+@concurrent_test
+def another_cluster_is_another_task():
+    topic = Topic()
+    rows = produce(topic, 0, 3)
+    with Database() as db:
+        db.sql(TABLE)
+        document = numbered(topic, db)
+        until_end(document)
+        db.sql("UPDATE sluice.task SET cluster_id = 'AnotherClusterOfLongAgo'")
+        until_end(document, code=1, texts=("Kafka cluster AnotherClusterOfLongAgo", "--adopt"))
+        check_rows(db, rows)
+
+
+@concurrent_test
+def a_table_created_again_is_another_one():
+    topic = Topic()
+    rows = produce(topic, 0, 5)
+    with Database() as db:
+        db.sql(TABLE)
+        document = numbered(topic, db)
+        until_end(document)
+        db.sql("DROP TABLE t; " + TABLE)
+        more = produce(topic, 5, 2)
+        until_end(document, code=1, texts=("dropped and created again", "--adopt", "--reset"))
+        check_rows(db, [], "refused")
+        until_end(document, "--adopt")
+        check_rows(db, more, "--adopt goes on where the ledger is")
+        until_end(document, "--reset")
+        check_rows(db, more + rows + more, "--reset replays everything")
+        until_end(document)
+        check_rows(db, more + rows + more, "after another run")
+
+
+@concurrent_test
+def reset_is_refused_while_the_task_runs():
+    topic = Topic()
+    rows = produce(topic, 0, 5)
+    with Database() as db:
+        db.sql(TABLE)
+        document = numbered(topic, db)
+        with Sluice(document) as first:
+            await_rows(first, db, rows, "the first process")
+            ended = Sluice.run(document, "--until-end", "--reset").expect(1, "running elsewhere")
+            check("another document" not in ended.err, f"it is the same document: {ended.err[-500:]}")
+            rows += produce(topic, 5, 1)
+            await_rows(first, db, rows, "it goes on")
+            first.stop().expect(143)
+        check_rows(db, rows)
+
+
+# ---- a ledger that was damaged or restored --------------------------------------------------------------------------
+
+
+@concurrent_test
+def a_lost_ledger_row_stops_the_task():
+    topic = Topic(partitions=2)
+    rows = produce(topic, 0, 6)
+    with Database() as db:
+        db.sql(TABLE)
+        document = numbered(topic, db)
+        until_end(document)
+        db.sql("DELETE FROM sluice.ledger WHERE partition = 1")
+        until_end(document, code=1, texts=(f"{topic.name}/1", "ledger", "--reset"))
+        check_rows(db, rows, "not begun again in silence")
+        until_end(document, "--reset")
+        check_rows(db, rows + rows, "--reset replays")
+        with Sluice(document) as sluice:
+            rows += rows + produce(topic, 6, 2)
+            await_rows(sluice, db, rows, "it runs again")
+            db.sql("DELETE FROM sluice.ledger WHERE partition = 0")
+            produce(topic, 8, 2)
+            sluice.wait(60).expect(1, f"{topic.name}/0", "--reset")
+        check_equal([row for row in rows_of(db) if row[1] == 0], sorted(row for row in rows if row[1] == 0))
+
+
+@concurrent_test
+def the_ledger_decides_when_it_is_elsewhere():
+    """Behind (a restored backup): written again from there. Ahead (another process was first): left out."""
+    topic = Topic()
+    rows = produce(topic, 0, 10)
+    with Database() as db:
+        db.sql(TABLE)
+        document = numbered(topic, db)
+        with Sluice(document) as sluice:
+            await_rows(sluice, db, rows, "the first messages")
+            db.sql("DELETE FROM t WHERE o >= 4; UPDATE sluice.ledger SET next_offset = 4")
+            rows += produce(topic, 10, 2)
+            await_rows(sluice, db, rows, "after the ledger went back")
+            db.sql("UPDATE sluice.ledger SET next_offset = 14")
+            rows += produce(topic, 12, 6)[2:]
+            await_rows(sluice, db, rows, "after the ledger went ahead")
+            sluice.stop().expect(143)
+        check_equal(ledger(db, document), {(topic.name, 0): 18})
+
+
+main()
