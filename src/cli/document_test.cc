@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::string_view kGood = R"(name: orders
 source:
-  kafka: {bootstrap.servers: "h:9092", sasl.password: "${env:SLUICE_TEST_KAFKA}", retries: 007}
+  kafka: {bootstrap.servers: "h:9092", sasl.password: "${env:SLUICE_TEST_KAFKA}", client.rack: 007}
   topics: [orders]
 target:
   postgres: "host=h password=${env:SLUICE_TEST_PG}"
@@ -69,7 +69,7 @@ TEST_F(Document, IsLoaded) {
   EXPECT_EQ(loaded->task.name, "orders");
   EXPECT_EQ(loaded->task.target.postgres, "host=h password='p w'");
   EXPECT_EQ(loaded->task.source.kafka.at("sasl.password"), "k3y");
-  EXPECT_EQ(loaded->task.source.kafka.at("retries"), "007");
+  EXPECT_EQ(loaded->task.source.kafka.at("client.rack"), "007");
 }
 
 TEST_F(Document, LooksSecretsUpAgain) {
@@ -83,7 +83,7 @@ TEST_F(Document, LooksSecretsUpAgain) {
   ASSERT_TRUE(copy.reread_kafka());
   EXPECT_EQ(*copy.reread_kafka(),
             (std::map<std::string, std::string>{
-                {"bootstrap.servers", "h:9092"}, {"retries", "007"}, {"sasl.password", "newer"}}));
+                {"bootstrap.servers", "h:9092"}, {"client.rack", "007"}, {"sasl.password", "newer"}}));
   ::unsetenv("SLUICE_TEST_PG");
   const auto failed = copy.reread_postgres();
   ASSERT_FALSE(failed);

@@ -86,7 +86,8 @@ struct Member {
 
   Member(const Cluster& cluster, const std::string& group, const std::string& topic) {
     ConsumerConfig config;
-    config.properties = {{"bootstrap.servers", cluster.servers()}, {"session.timeout.ms", "6000"}};
+    config.properties = {{"bootstrap.servers", cluster.servers()},
+                         {"heartbeat.interval.ms", "200"}};
     config.group = group;
     config.client_id = "test";
     auto made = Consumer::create(config);

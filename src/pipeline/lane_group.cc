@@ -40,6 +40,7 @@ void Lane::handle_control() {
     const kafka::ControlEvent& event = control_.front();
     if (event.kind == kafka::ControlEvent::Kind::kAssign) {
       if (stopping_) {  // answered, and given back at once by leaving
+        assign_waits_ = false;  // its positions, if they are being read, are for nobody
         control_.pop_front();
         continue;
       }

@@ -32,7 +32,7 @@ def run(name, command, arguments):
         if arguments.seed is not None:
             environment["RC_PARAMS"] = f"seed={arguments.seed}"
         try:
-            done = subprocess.run(command, env=environment, timeout=600, stdout=subprocess.PIPE,
+            done = subprocess.run(command, cwd=arguments.build, env=environment, timeout=600, stdout=subprocess.PIPE,
                                   stderr=subprocess.STDOUT, text=True, errors="replace", check=False)
             output, code = done.stdout, done.returncode
         except subprocess.TimeoutExpired as late:
