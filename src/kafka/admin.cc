@@ -54,6 +54,8 @@ class TopicPattern {
   TopicPattern(TopicPattern&& other) noexcept
       : regex_(std::move(other.regex_)), compiled_(std::exchange(other.compiled_, false)) {}
   TopicPattern& operator=(TopicPattern&&) = delete;
+  TopicPattern(const TopicPattern&) = delete;
+  TopicPattern& operator=(const TopicPattern&) = delete;
   ~TopicPattern() {
     if (compiled_) regfree(regex_.get());
   }
@@ -118,6 +120,8 @@ class AdminImpl final : public Admin {
     }
   }
   ~AdminImpl() override { state_.silence(); }
+  AdminImpl(const AdminImpl&) = delete;
+  AdminImpl& operator=(const AdminImpl&) = delete;
 
   Result<bool> start(native::Conf conf);
   static void on_error(rd_kafka_t* client, int code, const char* text, void* opaque);

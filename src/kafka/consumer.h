@@ -37,6 +37,8 @@ class Record {
   explicit Record(void* native) : native_(native) {}
   Record(Record&& other) noexcept : native_(std::exchange(other.native_, nullptr)) {}
   Record& operator=(Record&& other) noexcept;
+  Record(const Record&) = delete;
+  Record& operator=(const Record&) = delete;
   ~Record();
 
   std::int32_t partition() const;

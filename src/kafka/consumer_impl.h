@@ -25,6 +25,8 @@ class ConsumerImpl final : public Consumer {
     state_->owner = this;
   }
   ~ConsumerImpl() override { close(std::chrono::seconds(5)); }
+  ConsumerImpl(const ConsumerImpl&) = delete;
+  ConsumerImpl& operator=(const ConsumerImpl&) = delete;
 
   static void on_rebalance(rd_kafka_t* client, rd_kafka_resp_err_t code,
                            rd_kafka_topic_partition_list_t* list, void* opaque);
@@ -67,6 +69,8 @@ class ConsumerImpl final : public Consumer {
     Partition() = default;
     Partition(Partition&&) = default;
     Partition& operator=(Partition&&) = delete;
+    Partition(const Partition&) = delete;
+    Partition& operator=(const Partition&) = delete;
     ~Partition() { drop_pending(); }
     void drop_pending();
   };

@@ -86,8 +86,7 @@ struct Member {
 
   Member(const Cluster& cluster, const std::string& group, const std::string& topic) {
     ConsumerConfig config;
-    config.properties = {{"bootstrap.servers", cluster.servers()},
-                         {"heartbeat.interval.ms", "200"}};
+    config.properties = {{"bootstrap.servers", cluster.servers()}, {"session.timeout.ms", "2000"}};
     config.group = group;
     config.client_id = "test";
     auto made = Consumer::create(config);

@@ -39,7 +39,7 @@ void Lane::handle_control() {
   while (!control_.empty() && !done_) {
     const kafka::ControlEvent& event = control_.front();
     if (event.kind == kafka::ControlEvent::Kind::kAssign) {
-      if (stopping_) {  // answered, and given back at once by leaving
+      if (stopping_) {          // answered, and given back at once by leaving
         assign_waits_ = false;  // its positions, if they are being read, are for nobody
         control_.pop_front();
         continue;
@@ -103,6 +103,7 @@ bool Lane::release(const std::vector<kafka::TopicPartition>& partitions, bool lo
 }
 
 void Lane::assign(const std::vector<ledger::Found>& rows) {
+  SLUICE_CHECK(!control_.empty());
   std::map<kafka::TopicPartition, std::int64_t> positions;
   for (const auto& row : rows) {
     const ledger::Decision decision = protocol_.assigned(row);

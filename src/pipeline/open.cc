@@ -237,6 +237,7 @@ class Opening {
 
   Result<bool> resume(ledger::TaskRow row) {
     opened_.row = std::move(row);
+    opened_.handle.uid = opened_.row.uid;  // what follows is for this task, and no later one
     if (options_.reset) return reset();
     const auto same = same_task(handle(), opened_.row.identity, identity_);
     if (!same && !options_.adopt) return pass(same);

@@ -256,7 +256,11 @@ class Compiler {
   void set_policy(PlanColumn& column, const ColumnInfo& info, const task::Column& mapped) {
     column.key = in_key(mapped.column);
     column.has_default = info.has_default;
-    column.optional = info.has_default || mapped.on_absent == task::OnAbsent::kKeep;
+    // Defaults behind a view or a foreign table are not in this catalog: absent is left out there
+    // too.
+    const bool unseen =
+        plan_.table.kind == RelationKind::kView || plan_.table.kind == RelationKind::kForeign;
+    column.optional = info.has_default || unseen || mapped.on_absent == task::OnAbsent::kKeep;
     plan_.keeps = plan_.keeps || mapped.on_absent == task::OnAbsent::kKeep;
     if (!mapped.default_json) return;
     // The schema has seen that this is one JSON value; strings are kept decoded.

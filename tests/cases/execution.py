@@ -137,7 +137,10 @@ class Execution:
             login = f"{quote(role)}:{quote(role)}"
             document["target"]["postgres"] = urlunsplit(
                 parts._replace(netloc=f"{login}@{parts.hostname}:{parts.port}"))
-        document["tuning"] = {**document.get("tuning", {}), **dict(self.setting.tuning)}
+        tuning = dict(self.setting.tuning)
+        if self.setting.fail_point and "batch_rows" in document.get("tuning", {}):
+            del tuning["batch_rows"]  # the case has several batches as it is
+        document["tuning"] = {**document.get("tuning", {}), **tuning}
         return document
 
     # ---- one phase ---------------------------------------------------------------------------------------------------

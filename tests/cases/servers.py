@@ -227,8 +227,8 @@ class Databases:
         self._done: "queue.Queue[Optional[Database]]" = queue.Queue()
         self._stop = threading.Event()
         self._makers = [threading.Thread(target=self._make, daemon=True) for _ in range(2)]
-        self._dropper = threading.Thread(target=self._drop, daemon=True)
-        for thread in [*self._makers, self._dropper]:
+        self._droppers = [threading.Thread(target=self._drop, daemon=True) for _ in range(2)]
+        for thread in [*self._makers, *self._droppers]:
             thread.start()
 
     def _make(self) -> None:
@@ -267,6 +267,7 @@ class Databases:
         return made
 
     def give_back(self, database: Database) -> None:
+        database.close()
         self._done.put(database)
 
     def close(self) -> None:
@@ -277,8 +278,10 @@ class Databases:
             made = self._ready.get()
             if isinstance(made, Database):
                 self._done.put(made)
-        self._done.put(None)
-        self._dropper.join(120)
+        for _ in self._droppers:
+            self._done.put(None)
+        for dropper in self._droppers:
+            dropper.join(120)
 
 
 def _as_superuser(sql: str, *values: Any) -> List[Tuple[Any, ...]]:

@@ -165,6 +165,29 @@ def a_process_stopped_for_longer_than_its_session():
 
 
 @test
+def sessions_lost_and_found_again_until_the_end():
+    """Paused for longer than its session at random moments, with whatever it has in hand, and then stopped by a signal."""
+    random = rng("pauses")
+    topic = Topic(partitions=4)
+    with Database() as db, Feed(topic, at_once=8) as feed:
+        db.sql(TABLE)
+        document = numbered(topic, db, tuning=SMALL)
+        for _ in range(4):
+            with Sluice(document) as sluice:
+                for _ in range(2):
+                    random_moment(sluice, random, lambda: count_of(db), 100)
+                    sluice.signal(signal.SIGSTOP)
+                    time.sleep(random.uniform(1.2, 1.8))  # the session lasts for 1.0 s
+                    sluice.signal(signal.SIGCONT)
+                time.sleep(random.uniform(0, 0.5))
+                sluice.stop().expect(143)
+        rows = feed.end()
+        document["tuning"] = {}
+        ended_well(document)
+        check_rows(db, rows, f"after eight pauses (seed {seed()})")
+
+
+@test
 def backends_terminated_at_random_moments():
     random = rng("terminate")
     topic = Topic(partitions=2)
