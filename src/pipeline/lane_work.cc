@@ -64,7 +64,10 @@ void Lane::take(const ledger::Key& key, PartitionState& state, kafka::Record rec
   if (!filling_->has_messages()) {
     filling_->opened = steady_clock::now();
     filling_->batch.first_sequence = sequence_;
-    if (SLUICE_FAIL_POINT("after_poll")) writer_->drop();
+    if (SLUICE_FAIL_POINT("after_poll")) {
+      writer_->active().close();
+      if (working()) writer_->active().on_ready(0);  // whoever waits hears of it
+    }
   }
   ++sequence_;
   sink::Batch& batch = filling_->batch;

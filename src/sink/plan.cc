@@ -338,7 +338,30 @@ class Compiler {
                    (plan_.way != Way::kCopy || plan_.lock_target);
   }
 
+  // Whether equal keys always have equal bytes (types by oid, pg_type.dat).
+  void judge_key() {
+    constexpr postgres::Oid kExactInText[] = {25, 1043, 19};  // text, varchar, name
+    constexpr postgres::Oid kExactInBinary[] = {16,   17,   20,   21,   23,  26,  // bool ... oid
+                                                1082, 1083, 1114, 1184, 2950};    // date ... uuid
+    const auto among = [](const auto& list, postgres::Oid oid) {
+      return std::find(std::begin(list), std::end(list), oid) != std::end(list);
+    };
+    for (const auto& name : key_) {
+      const ColumnInfo* info = plan_.table.find(name);
+      if (info == nullptr) continue;
+      const bool text = among(kExactInText, info->type.oid) || info->type.category == 'e';
+      plan_.loose_key_text = plan_.loose_key_text || !text;
+      plan_.loose_key_binary =
+          plan_.loose_key_binary || !(text || among(kExactInBinary, info->type.oid));
+    }
+    for (const auto& index : plan_.table.unique_indexes) {
+      if (index.nondeterministic.empty()) continue;
+      plan_.loose_key_text = plan_.loose_key_binary = true;  // collations that make texts equal
+    }
+  }
+
   void write_sql() {
+    judge_key();
     if (plan_.way == Way::kCopy) return;
     std::string columns;
     std::string keys;

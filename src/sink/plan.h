@@ -57,7 +57,10 @@ struct Plan {
   bool binary = true;       // every column has a binary encoder and the signature is sure
   bool deletes = false;     // on_tombstone: delete
   bool overriding = false;  // OVERRIDING SYSTEM VALUE: a mapped column is GENERATED ALWAYS identity
-  bool keeps = false;       // some column has on_absent: keep
+  // One key can be spelt in several ways: its bytes in binary, or in text, do not decide equality.
+  bool loose_key_binary = false;
+  bool loose_key_text = false;
+  bool keeps = false;  // some column has on_absent: keep
   task::OnTombstone on_tombstone = task::OnTombstone::kFail;
   std::string time_zone;
   std::vector<PlanColumn> columns;  // the key's columns first, in the key's order

@@ -121,6 +121,7 @@ class Writer {
                          bool isolate);
   Async<Result<bool>> open(const Batch& batch, const Plan& plan, ledger::Locked& locked,
                            bool& same_signature);
+  Async<Step> write_piece(Batch& batch, const Plan& plan, std::size_t from, std::size_t to);
   Async<Step> write_range(Batch& batch, const Plan& plan, std::size_t from, std::size_t to);
   Async<Step> copy_shape(Batch& batch, const Plan& plan, std::uint16_t shape);
   Async<Step> stage_shape(Batch& batch, const Plan& plan, std::uint16_t shape);

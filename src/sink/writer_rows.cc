@@ -120,8 +120,28 @@ Async<Writer::Step> Writer::copy_rows(std::string sql, const Batch& batch, std::
   co_return tl::unexpected(std::move(failed));
 }
 
-// Rows [from, to) of the batch that are not dead, in as many COPYs as they have shapes.
+// Rows [from, to) of the batch that are not dead. Deletes go before the writes of what is folded
+// together; where one key can be spelt in several ways folding cannot see that they meet, so that
+// deletes and writes are then written in turns, in their order.
 Async<Writer::Step> Writer::write_range(Batch& batch, const Plan& plan, std::size_t from,
+                                        std::size_t to) {
+  const bool loose = batch.form == Form::kBinary ? plan.loose_key_binary : plan.loose_key_text;
+  while (from < to) {
+    std::size_t end = to;
+    if (plan.deletes && loose) {
+      end = from + 1;
+      while (end < to && batch.rows[end].operation == batch.rows[from].operation) ++end;
+    }
+    Async<Step> writing = write_piece(batch, plan, from, end);
+    auto written = co_await writing;
+    if (!written) co_return written;
+    from = end;
+  }
+  co_return true;
+}
+
+// In as many COPYs as the rows have shapes.
+Async<Writer::Step> Writer::write_piece(Batch& batch, const Plan& plan, std::size_t from,
                                         std::size_t to) {
   if (plan.way == Way::kStageUpsert) {
     compaction_.fold(batch, plan, from, to);
