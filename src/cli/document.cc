@@ -153,6 +153,7 @@ Errors refused_by_clients(const task::Task& task, std::string_view name) {
     error = placed(at_path(std::move(error), path), name, 0);
     error.domain = Domain::kDocument;
     error.code = path;
+    if (error.remedy.empty()) error.remedy = "librdkafka's CONFIGURATION.md says what it takes.";
     errors.push_back(std::move(error));
   };
   if (auto good = kafka::check_properties(task.source.kafka); !good) {

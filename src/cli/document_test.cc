@@ -81,9 +81,10 @@ TEST_F(Document, LooksSecretsUpAgain) {
   const LoadedTask copy = *loaded;
   EXPECT_EQ(copy.reread_postgres(), "host=h password='new'");
   ASSERT_TRUE(copy.reread_kafka());
-  EXPECT_EQ(*copy.reread_kafka(),
-            (std::map<std::string, std::string>{
-                {"bootstrap.servers", "h:9092"}, {"client.rack", "007"}, {"sasl.password", "newer"}}));
+  EXPECT_EQ(
+      *copy.reread_kafka(),
+      (std::map<std::string, std::string>{
+          {"bootstrap.servers", "h:9092"}, {"client.rack", "007"}, {"sasl.password", "newer"}}));
   ::unsetenv("SLUICE_TEST_PG");
   const auto failed = copy.reread_postgres();
   ASSERT_FALSE(failed);

@@ -400,7 +400,7 @@ Result<bool> check_properties(const std::map<std::string, std::string>& properti
           is_secret(name)
               ? fmt::format("Kafka property \"{}\" has a value that librdkafka refuses", name)
               : fmt::format("Kafka property \"{}\" is \"{}\": {}", name, shortened(value), problem),
-          {});
+          "Correct it; librdkafka's CONFIGURATION.md lists the values that it takes.");
     }
   }
   auto servers = check_servers(properties);

@@ -3,7 +3,6 @@
 Both are made in bulk and ahead of time, because a case itself takes less than a second.
 """
 
-import os
 import pathlib
 import queue
 import sys
@@ -219,76 +218,69 @@ class Broker:
                 topics.filled = True
 
 
+# Everything that a case can have made in its database, or attached to it. Dropping the database itself would wait for a
+# checkpoint, and thousands of files, each time. The name of a role that a case made ends in that of the database.
+_RESET = """
+DO $$
+DECLARE
+  name text;
+BEGIN
+  FOR name IN SELECT quote_ident(pubname) FROM pg_publication LOOP
+    EXECUTE 'DROP PUBLICATION ' || name;
+  END LOOP;
+  FOR name IN SELECT quote_ident(extname) FROM pg_extension WHERE extname <> 'plpgsql' LOOP
+    EXECUTE 'DROP EXTENSION ' || name || ' CASCADE';
+  END LOOP;
+  FOR name IN SELECT quote_ident(nspname) FROM pg_namespace
+              WHERE nspname <> 'information_schema' AND nspname NOT LIKE 'pg\\_%' LOOP
+    EXECUTE 'DROP SCHEMA ' || name || ' CASCADE';
+  END LOOP;
+  FOR name IN SELECT quote_ident(rolname) FROM pg_roles WHERE right(rolname, length(current_database()) + 1)
+                                                           = '_' || current_database() LOOP
+    EXECUTE 'DROP OWNED BY ' || name || '; DROP ROLE ' || name;
+  END LOOP;
+  EXECUTE format('ALTER DATABASE %I RESET ALL', current_database());
+  EXECUTE format('ALTER ROLE sluice IN DATABASE %I RESET ALL', current_database());
+  CREATE SCHEMA public AUTHORIZATION pg_database_owner;
+  GRANT USAGE ON SCHEMA public TO PUBLIC;
+END $$
+"""
+
+
 class Databases:
-    """Databases made ahead and dropped behind by threads of their own: both wait for the disk."""
+    """As many databases as cases run at a time; each is emptied before its next use."""
 
-    def __init__(self, ahead: int):
-        self._ready: "queue.Queue[Any]" = queue.Queue(maxsize=ahead)
-        self._done: "queue.Queue[Optional[Database]]" = queue.Queue()
-        self._stop = threading.Event()
-        self._makers = [threading.Thread(target=self._make, daemon=True) for _ in range(2)]
-        self._droppers = [threading.Thread(target=self._drop, daemon=True) for _ in range(2)]
-        for thread in [*self._makers, *self._droppers]:
-            thread.start()
-
-    def _make(self) -> None:
-        while not self._stop.is_set():
-            try:
-                made: Any = Database(unique("case"))
-            except Exception as error:  # pylint: disable=broad-except
-                made = error
-            while True:
-                try:
-                    self._ready.put(made, timeout=0.2)
-                    break
-                except queue.Full:
-                    if self._stop.is_set():
-                        if isinstance(made, Database):
-                            self._done.put(made)
-                        return
-
-    def _drop(self) -> None:
-        while True:
-            database = self._done.get()
-            if database is None:
-                return
-            try:
-                database.__exit__(None, None, None)
-                with_roles = f"%\\_{database.name}"
-                for (role,) in _as_superuser("SELECT rolname FROM pg_roles WHERE rolname LIKE %s", with_roles):
-                    Database.server(f'DROP ROLE "{role}"')
-            except psycopg2.Error as error:
-                print(f"database {database.name} could not be removed: {error}", file=sys.stderr, flush=True)
+    def __init__(self) -> None:
+        self._free: "queue.Queue[Database]" = queue.Queue()
+        self._all: List[Database] = []
+        self._lock = threading.Lock()
 
     def take(self) -> Database:
-        made = self._ready.get(timeout=120)
-        if isinstance(made, Exception):
-            raise made
-        return made
+        try:
+            return self._free.get_nowait()
+        except queue.Empty:
+            database = Database(unique("case"))
+            with self._lock:
+                self._all.append(database)
+            return database
 
     def give_back(self, database: Database) -> None:
         database.close()
-        self._done.put(database)
+        connection = database.connect(superuser=True)
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SET client_min_messages = 'warning'; SET search_path = pg_catalog; SET lock_timeout = '20s'")
+                # A process that was killed leaves its backends at work for a moment.
+                cursor.execute("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+                               " WHERE datname = current_database() AND pid <> pg_backend_pid()")
+                cursor.execute(_RESET)
+        finally:
+            connection.close()
+        self._free.put(database)
 
     def close(self) -> None:
-        self._stop.set()
-        for maker in self._makers:
-            maker.join(30)
-        while not self._ready.empty():
-            made = self._ready.get()
-            if isinstance(made, Database):
-                self._done.put(made)
-        for _ in self._droppers:
-            self._done.put(None)
-        for dropper in self._droppers:
-            dropper.join(120)
-
-
-def _as_superuser(sql: str, *values: Any) -> List[Tuple[Any, ...]]:
-    connection = psycopg2.connect(os.environ["SLUICE_POSTGRES_SUPER"], connect_timeout=10)
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(sql, values)
-            return cursor.fetchall()
-    finally:
-        connection.close()
+        for database in self._all:
+            try:
+                database.__exit__(None, None, None)
+            except psycopg2.Error as error:
+                print(f"database {database.name} could not be removed: {error}", file=sys.stderr, flush=True)

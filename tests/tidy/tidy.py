@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """clang-tidy-19 finds nothing in any source (tests excepted). Results are kept by content, so a second run takes seconds.
 
-Needs build/dev/compile_commands.json (`./test lint` makes it). The key of a result is everything that can change it: the
+Needs build/dev/compile_commands.json (`./test tidy` makes it). The key of a result is everything that can change it: the
 file, every header of src/ that it reaches, the command, .clang-tidy and the version. Only clean results are kept.
 """
 
@@ -14,7 +14,10 @@ import re
 import shlex
 import subprocess
 
-import lint
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lint"))
+import lint  # noqa: E402
 from registry import Failure, add, main, selected, test  # found through lint
 
 TIDY = "clang-tidy-19"
