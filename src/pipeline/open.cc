@@ -299,8 +299,8 @@ class Opening {
     return fail(Domain::kLedger, "running",
                 fmt::format("task \"{}\" is running elsewhere {}({} members in group {})",
                             task_.name, how, info->members, group),
-                fmt::format("Stop it there first{}. (One that was killed counts until "
-                            "session.timeout.ms, 10 s by default, has passed.)",
+                fmt::format("Stop it there first{}. (One that was killed counts until its "
+                            "session.timeout.ms has passed.)",
                             how.empty() ? ""
                                         : ", or run the same document here to share its "
                                           "partitions"));

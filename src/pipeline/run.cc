@@ -30,6 +30,7 @@ constexpr seconds kWatchPeriod{10};         // topics, lag
 constexpr std::int64_t kBacklog = 50'000;   // messages; from here on a second lane helps
 constexpr int kAutoLanes = 2;
 constexpr int kRestartsInARow = 5;
+constexpr seconds kMembersLeave{12};  // session.timeout.ms and a little; see nobody_runs_it()
 
 bool passes(const Error& error) {
   const FailureClass failure = classify(error, Phase::kConnect);
@@ -142,7 +143,10 @@ class Supervisor {
       const Error& error = opened.error();
       const bool patient = !task_.retry_for || steady_clock::now() - since < *task_.retry_for;
       const bool may_heal = opened_before_ ? passes(error) : worth_waiting(error);
-      if (!may_heal || !patient) {
+      // The group knows a member that left or was killed for a while longer.
+      const bool may_leave = error.domain == Domain::kLedger && error.code == "running" &&
+                             steady_clock::now() - since < kMembersLeave;
+      if (!(may_heal || may_leave) || !patient) {
         end(error.domain == Domain::kDocument ? RunEnd::kBadDocument : RunEnd::kFailed, error);
         return false;
       }
