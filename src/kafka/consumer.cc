@@ -140,6 +140,14 @@ Result<bool> ConsumerImpl::subscribe(const std::vector<std::string>& topics) {
   return true;
 }
 
+Result<bool> ConsumerImpl::read_alone(const std::map<TopicPartition, std::int64_t>& positions) {
+  SLUICE_CHECK(partitions_.empty() && !request_);
+  for (const auto& [id, offset] : positions) open_queue(id);
+  Result<bool> done = assign_all(positions);
+  state_->wake();
+  return done;
+}
+
 void ConsumerImpl::drain_wake() {
   std::uint64_t count = 0;
   [[maybe_unused]] const auto got = ::read(state_->wake_fd(), &count, sizeof count);

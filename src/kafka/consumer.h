@@ -102,6 +102,9 @@ class Consumer {
 
   // Names, or ^regex.
   virtual Result<bool> subscribe(const std::vector<std::string>& topics) = 0;
+  // Instead of subscribe(), once: reads these partitions from these offsets without joining the
+  // group, beside whoever is in it.
+  virtual Result<bool> read_alone(const std::map<TopicPartition, std::int64_t>& positions) = 0;
 
   virtual int wake_fd() const = 0;
   virtual void drain_wake() = 0;

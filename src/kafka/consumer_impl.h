@@ -36,6 +36,7 @@ class ConsumerImpl final : public Consumer {
   Result<bool> start(native::Conf conf);
 
   Result<bool> subscribe(const std::vector<std::string>& topics) override;
+  Result<bool> read_alone(const std::map<TopicPartition, std::int64_t>& positions) override;
   int wake_fd() const override { return state_->wake_fd(); }
   void drain_wake() override;
   std::optional<ControlEvent> poll_control() override;

@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <variant>
 
 #include "kafka/errors.h"
 #include "pipeline/failure.h"
+#include "pipeline/positions.h"
 
 namespace sluice::pipeline {
 
@@ -19,7 +19,6 @@ namespace {
 constexpr milliseconds kKafkaTimeout{10'000};
 constexpr milliseconds kConnectTimeout{10'000};
 
-using Starts = std::map<ledger::Key, std::int64_t>;
 using TopicStates = std::map<std::string, ledger::TopicState>;
 
 template <class T>
@@ -31,14 +30,6 @@ TopicStates states_of(const std::vector<kafka::TopicInfo>& topics) {
   TopicStates states;
   for (const auto& topic : topics) states[topic.name] = {topic.id, topic.partitions};
   return states;
-}
-
-std::vector<kafka::TopicPartition> partitions_of(const std::vector<kafka::TopicInfo>& topics) {
-  std::vector<kafka::TopicPartition> partitions;
-  for (const auto& topic : topics) {
-    for (int i = 0; i < topic.partitions; ++i) partitions.push_back({topic.name, i});
-  }
-  return partitions;
 }
 
 // The ledger names another database than the one that it is in: it, or the target, is a copy.
@@ -146,7 +137,9 @@ class Opening {
     identity_.database = endpoint->database;
     identity_.tables[opened_.table.qualified()] = opened_.table.oid;
     identity_.document_hash = task::hash_of(task_);
-    if (auto zone = read_zone(); !zone) return zone;
+    auto zone = read_zone(db(), task_.sync.time_zone);
+    if (!zone) return pass(zone);
+    opened_.zone = std::move(*zone);
     auto prepared = db().drive(ledger::prepare(db(), handle().schema));
     if (!prepared) return pass(prepared);
     return true;
@@ -154,25 +147,8 @@ class Opening {
 
   // ---- the first start
 
-  // The server's own rules: its tzdata may be another than this machine's.
-  Result<bool> read_zone() {
-    const std::string& name = task_.sync.time_zone;
-    if (postgres::is_utc(name)) return true;
-    auto rules = db().drive(db().query(postgres::TimeZone::sql(name)));
-    if (!rules) {
-      if (rules.error().code != "22023") return pass(rules);
-      return fail(Domain::kDocument, "sync.time_zone",
-                  fmt::format("PostgreSQL knows no time zone \"{}\"", name),
-                  "SELECT name FROM pg_timezone_names lists those it knows.");
-    }
-    auto zone = postgres::TimeZone::parse(rules->front().text(0, 0));
-    if (!zone) return pass(zone);
-    opened_.zone = std::make_shared<const postgres::TimeZone>(std::move(*zone));
-    return true;
-  }
-
   Result<bool> create() {
-    auto start = start_positions();
+    auto start = start_positions(*opened_.admin, task_, topics_, opened_.watermarks);
     if (!start) return pass(start);
     auto row = db().drive(
         ledger::create_task(db(), handle(), identity_, states_of(topics_), std::move(*start)));
@@ -181,56 +157,6 @@ class Opening {
     opened_.notes.push_back(fmt::format("task created: {} partitions of {} topics",
                                         partitions_of(topics_).size(), topics_.size()));
     return true;
-  }
-
-  Result<Starts> start_positions() {
-    return std::visit([&](const auto& start) { return positions_at(start); }, task_.source.start);
-  }
-  Result<Starts> positions_at(const task::StartEarliest&) {
-    Starts starts;
-    for (const auto& [key, marks] : opened_.watermarks) starts[key] = marks.low;
-    return starts;
-  }
-  Result<Starts> positions_at(const task::StartLatest&) {
-    Starts starts;
-    for (const auto& [key, marks] : opened_.watermarks) starts[key] = marks.end;
-    return starts;
-  }
-  Result<Starts> positions_at(const task::StartTimestamp& start) {
-    auto offsets =
-        opened_.admin->offsets_at(partitions_of(topics_), start.timestamp_ms, kKafkaTimeout);
-    if (!offsets) return pass(offsets);
-    Starts starts;
-    for (const auto& [partition, offset] : *offsets) {
-      const ledger::Key key{partition.topic, partition.partition};
-      starts[key] = std::min(offset, opened_.watermarks[key].end);
-    }
-    return starts;
-  }
-  Result<Starts> positions_at(const task::StartOffsets& start) {
-    Starts starts;
-    for (const auto& [key, marks] : opened_.watermarks) {
-      auto topic = start.offsets.find(key.topic);
-      if (topic == start.offsets.end() && topics_.size() == 1) topic = start.offsets.find("");
-      const auto* offsets = topic == start.offsets.end() ? nullptr : &topic->second;
-      const auto found =
-          offsets == nullptr ? decltype(offsets->end()){} : offsets->find(key.partition);
-      if (offsets == nullptr || found == offsets->end()) {
-        return fail(Domain::kDocument, "source.start.offsets",
-                    fmt::format("names no offset for partition {} of topic \"{}\"", key.partition,
-                                key.topic),
-                    fmt::format("Name every partition; {} has offsets {} to {}.", key.partition,
-                                marks.low, marks.end));
-      }
-      if (found->second < marks.low || found->second > marks.end) {
-        return fail(Domain::kDocument, "source.start.offsets",
-                    fmt::format("offset {} of {}/{} is outside its log", found->second, key.topic,
-                                key.partition),
-                    fmt::format("It holds offsets {} to {}.", marks.low, marks.end));
-      }
-      starts[key] = found->second;
-    }
-    return starts;
   }
 
   // ---- a later start
@@ -274,7 +200,7 @@ class Opening {
 
   Result<bool> reset() {
     if (auto free = nobody_runs_it(""); !free) return free;
-    auto start = start_positions();
+    auto start = start_positions(*opened_.admin, task_, topics_, opened_.watermarks);
     if (!start) return pass(start);
     ledger::EpochChange change;
     change.identity = identity_;
@@ -396,17 +322,6 @@ class Opening {
 };
 
 }  // namespace
-
-Result<std::map<ledger::Key, kafka::Watermarks>> read_watermarks(
-    kafka::Admin& admin, const std::vector<kafka::TopicInfo>& topics) {
-  std::map<ledger::Key, kafka::Watermarks> all;
-  const auto partitions = partitions_of(topics);
-  if (partitions.empty()) return all;
-  auto marks = admin.watermarks(partitions, kKafkaTimeout);
-  if (!marks) return pass(marks);
-  for (const auto& [partition, mark] : *marks) all[{partition.topic, partition.partition}] = mark;
-  return all;
-}
 
 Result<bool> same_task(const ledger::Handle& handle, const ledger::Identity& was,
                        const ledger::Identity& now) {

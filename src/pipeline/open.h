@@ -12,6 +12,7 @@
 #include "kafka/admin.h"
 #include "ledger/ledger.h"
 #include "pipeline/environment.h"
+#include "pipeline/positions.h"
 #include "postgres/catalog.h"
 #include "postgres/connection.h"
 #include "postgres/encode_zone.h"
@@ -47,9 +48,5 @@ Result<bool> same_task(const ledger::Handle& handle, const ledger::Identity& was
 bool worth_waiting(const Error& error);
 
 Result<OpenedTask> open_task(const TaskSource& source, OpenOptions options);
-
-// Low and end of every partition that the topics have now.
-Result<std::map<ledger::Key, kafka::Watermarks>> read_watermarks(
-    kafka::Admin& admin, const std::vector<kafka::TopicInfo>& topics);
 
 }  // namespace sluice::pipeline

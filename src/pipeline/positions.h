@@ -1,0 +1,38 @@
+// Where a task begins, and what else an opening and a look at a task ask the servers for.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "kafka/admin.h"
+#include "ledger/ledger.h"
+#include "postgres/connection.h"
+#include "postgres/encode_zone.h"
+#include "task/task.h"
+
+namespace sluice::pipeline {
+
+using Positions = std::map<ledger::Key, std::int64_t>;
+using AllWatermarks = std::map<ledger::Key, kafka::Watermarks>;
+
+// Every partition that the topics have now, and its low and end.
+std::vector<kafka::TopicPartition> partitions_of(const std::vector<kafka::TopicInfo>& topics);
+Result<AllWatermarks> read_watermarks(kafka::Admin& admin,
+                                      const std::vector<kafka::TopicInfo>& topics);
+
+// What `source.start` means now, for every partition. Errors of domain kDocument: offsets that do
+// not name every partition, or lie outside the log.
+Result<Positions> start_positions(kafka::Admin& admin, const task::Task& task,
+                                  const std::vector<kafka::TopicInfo>& topics,
+                                  const AllWatermarks& watermarks);
+
+// The server's own rules of a time zone (its tzdata may be another than this machine's); nullptr
+// for UTC.
+Result<std::shared_ptr<const postgres::TimeZone>> read_zone(postgres::Connection& connection,
+                                                            const std::string& name);
+
+}  // namespace sluice::pipeline
