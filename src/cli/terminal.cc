@@ -4,6 +4,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 
@@ -13,6 +14,19 @@ namespace sluice::cli {
 namespace {
 
 constexpr std::string_view kErase = "\r\033[K";
+
+// Whether this stream is a terminal that takes colours.
+bool takes_colours(int fd) {
+  const char* term = std::getenv("TERM");           // NOLINT(concurrency-mt-unsafe)
+  const char* no_colour = std::getenv("NO_COLOR");  // NOLINT(concurrency-mt-unsafe)
+  const bool dumb = term != nullptr && std::string_view(term) == "dumb";
+  return isatty(fd) == 1 && !dumb && (no_colour == nullptr || *no_colour == '\0');
+}
+
+bool output_is_terminal() {
+  static const bool yes = takes_colours(STDOUT_FILENO);
+  return yes;
+}
 
 std::string coloured(std::string_view colour, std::string_view text) {
   if (!is_terminal()) return std::string(text);
@@ -27,13 +41,32 @@ int terminal_width() {
 }  // namespace
 
 bool is_terminal() {
-  static const bool yes = [] {
-    const char* term = std::getenv("TERM");           // NOLINT(concurrency-mt-unsafe)
-    const char* no_colour = std::getenv("NO_COLOR");  // NOLINT(concurrency-mt-unsafe)
-    const bool dumb = term != nullptr && std::string_view(term) == "dumb";
-    return isatty(STDERR_FILENO) == 1 && !dumb && (no_colour == nullptr || *no_colour == '\0');
-  }();
+  static const bool yes = takes_colours(STDERR_FILENO);
   return yes;
+}
+
+std::string bold(std::string_view text) {
+  return output_is_terminal() ? fmt::format("\033[1m{}\033[0m", text) : std::string(text);
+}
+
+std::string red(std::string_view text) {
+  return output_is_terminal() ? fmt::format("\033[31;1m{}\033[0m", text) : std::string(text);
+}
+
+void print_table(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<std::size_t> widths;
+  for (const auto& row : rows) {
+    widths.resize(std::max(widths.size(), row.size()));
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  for (const auto& row : rows) {
+    std::string line;
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      line += i == 0 ? fmt::format("{:<{}}", row[i], widths[i])
+                     : fmt::format("  {:>{}}", row[i], widths[i]);
+    }
+    std::puts(line.c_str());
+  }
 }
 
 std::string grouped(std::int64_t number) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "pipeline/check.h"
@@ -15,6 +16,13 @@ namespace sluice::cli {
 bool is_terminal();
 std::string grouped(std::int64_t number);  // 1,234,567
 std::string human_time(double seconds);    // 850 ms, 12.3 s, 4 min 05 s, 2 h 03 min
+
+// For standard output, if that is a terminal that takes colours.
+std::string bold(std::string_view text);
+std::string red(std::string_view text);
+// Columns as wide as they must be; the first row is the heading, the first column stands left, the
+// others right.
+void print_table(const std::vector<std::vector<std::string>>& rows);
 
 // "error: ..." with the remedy on a line of its own.
 void print_error(const Error& error);

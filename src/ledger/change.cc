@@ -338,6 +338,24 @@ Async<Result<std::vector<LedgerRow>>> read_ledger(postgres::Connection& connecti
   co_return ledger;
 }
 
+Async<Result<std::vector<Gap>>> read_gaps(postgres::Connection& connection, Handle handle) {
+  auto query = connection.query(
+      fmt::format("SELECT topic, partition, from_offset, to_offset, reason FROM {} WHERE task = {}"
+                  " ORDER BY topic, partition, from_offset",
+                  sql::table(handle.schema, "gap"), sql::literal(handle.task)));
+  auto results = co_await query;
+  if (!results) co_return fail(std::move(results.error()));
+  const postgres::Rows& rows = results->back();
+  std::vector<Gap> gaps;
+  for (int i = 0; i < rows.size(); ++i) {
+    gaps.push_back({{std::string(rows.text(i, 0)), static_cast<std::int32_t>(rows.integer(i, 1))},
+                    rows.integer(i, 2),
+                    rows.integer(i, 3),
+                    std::string(rows.text(i, 4))});
+  }
+  co_return gaps;
+}
+
 Async<Result<TaskRow>> create_task(postgres::Connection& connection, Handle handle,
                                    Identity identity, std::map<std::string, TopicState> topics,
                                    std::map<Key, std::int64_t> start) {

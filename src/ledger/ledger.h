@@ -200,6 +200,9 @@ void append_dead_letter(const Handle& handle, const DeadLetter& letter, Buffer& 
 Async<Result<bool>> end_stopped_holder(postgres::Connection& connection, Handle handle,
                                        std::vector<Key> keys);
 
+// What was recorded for the task, in order of topic, partition and offset.
+Async<Result<std::vector<Gap>>> read_gaps(postgres::Connection& connection, Handle handle);
+
 // "sluice <16 hex of uid> <instance>": how a session of a task is known to others. At most 63 bytes
 // of printable ASCII, as PostgreSQL keeps it. "sluice <instance>" before the uid is known.
 std::string application_name(const Handle& handle, std::string_view instance);

@@ -6,6 +6,7 @@
 
 #include "kafka/errors.h"
 #include "pipeline/failure.h"
+#include "pipeline/look.h"
 #include "pipeline/positions.h"
 
 namespace sluice::pipeline {
@@ -17,7 +18,6 @@ using std::chrono::steady_clock;
 namespace {
 
 constexpr milliseconds kKafkaTimeout{10'000};
-constexpr milliseconds kConnectTimeout{10'000};
 
 using TopicStates = std::map<std::string, ledger::TopicState>;
 
@@ -69,8 +69,7 @@ class Opening {
       : source_(source), task_(source.task), options_(options) {}
 
   Result<OpenedTask> run() {
-    if (auto done = reach_kafka(); !done) return pass(done);
-    if (auto done = reach_postgres(); !done) return pass(done);
+    if (auto done = reach(); !done) return pass(done);
     auto row = ledger::read_task(db(), handle());
     auto existing = db().drive(std::move(row));
     if (!existing) return pass(existing);
@@ -92,54 +91,24 @@ class Opening {
   postgres::Connection& db() { return *opened_.connection; }
   const ledger::Handle& handle() const { return opened_.handle; }
 
-  Result<bool> reach_kafka() {
-    auto properties = source_.kafka_properties();
-    if (!properties) return pass(properties);
-    auto admin = kafka::Admin::create(*properties, "sluice-" + task_.name);
-    if (!admin) return pass(admin);
-    opened_.admin = std::move(*admin);
-    auto cluster = opened_.admin->cluster_id(kKafkaTimeout);
-    if (!cluster) return pass(cluster);
-    identity_.cluster_id = *cluster;
-    auto topics = opened_.admin->topics(task_.source.topics, kKafkaTimeout);
-    if (!topics) return pass(topics);
-    topics_ = std::move(*topics);
+  Result<bool> reach() {
+    auto source = reach_source(source_, "sluice-" + task_.name);
+    if (!source) return pass(source);
+    auto target = reach_target(source_, "sluice supervisor");
+    if (!target) return pass(target);
+    topics_ = std::move(source->topics);
     if (topics_.empty()) {
       // A pattern may match later; a task that waits for its first topic is no error.
       opened_.notes.push_back("no topic matches source.topics yet: waiting for one");
     }
-    auto watermarks = read_watermarks(*opened_.admin, topics_);
-    if (!watermarks) return pass(watermarks);
-    opened_.watermarks = std::move(*watermarks);
-    return true;
-  }
-
-  Result<bool> reach_postgres() {
-    auto conninfo = source_.conninfo();
-    if (!conninfo) return pass(conninfo);
-    auto endpoint = postgres::endpoint_of(*conninfo);
-    if (!endpoint) return pass(endpoint);
-    opened_.handle.schema = task_.target.ledger_schema;
-    opened_.handle.task = task_.name;
-    opened_.connection = std::make_unique<postgres::Connection>();
-    auto connected = db().drive(db().connect(*conninfo, "sluice supervisor", kConnectTimeout));
-    if (!connected) {
-      return fail(postgres::explain_connection_failure(connected.error(), *endpoint, {}));
-    }
-    db().set_deadline(steady_clock::now() + seconds(60));
-    auto name = postgres::parse_table_name(task_.target.table);
-    if (!name) return pass(name);
-    auto table = db().drive(postgres::read_table(db(), *name));
-    if (!table) return pass(table);
-    opened_.table = std::move(*table);
-    identity_.host = endpoint->host;
-    identity_.port = endpoint->port;
-    identity_.database = endpoint->database;
-    identity_.tables[opened_.table.qualified()] = opened_.table.oid;
+    opened_.admin = std::move(source->admin);
+    opened_.watermarks = std::move(source->watermarks);
+    opened_.handle = std::move(target->handle);
+    opened_.connection = std::move(target->connection);
+    opened_.table = std::move(target->table);
+    opened_.zone = std::move(target->zone);
+    identity_ = identity_of(source->cluster_id, *target, opened_.table);
     identity_.document_hash = task::hash_of(task_);
-    auto zone = read_zone(db(), task_.sync.time_zone);
-    if (!zone) return pass(zone);
-    opened_.zone = std::move(*zone);
     auto prepared = db().drive(ledger::prepare(db(), handle().schema));
     if (!prepared) return pass(prepared);
     return true;

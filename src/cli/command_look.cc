@@ -1,0 +1,323 @@
+// sluice preview and sluice verify: what they print.
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <chrono>
+#include <cstdio>
+#include <string>
+
+#include "base/buffer.h"
+#include "cli/options.h"
+#include "cli/terminal.h"
+#include "json/text.h"
+#include "json/writer.h"
+#include "pipeline/preview.h"
+#include "pipeline/verify.h"
+
+namespace sluice::cli {
+namespace {
+
+using pipeline::PreviewCell;
+using pipeline::PreviewedMessage;
+using Becomes = PreviewedMessage::Becomes;
+
+void print(const std::string& text) { std::fputs(text.c_str(), stdout); }
+
+std::string time_text(std::int64_t timestamp_ms) {
+  if (timestamp_ms < 0) return "no timestamp";
+  const std::chrono::sys_time<std::chrono::milliseconds> time{
+      std::chrono::milliseconds(timestamp_ms)};
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(time);
+  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z", seconds, (time - seconds).count());
+}
+
+boost::json::object json_of(const Error& error) {
+  return {{"from", std::string(name_of(error.domain))},
+          {"code", error.code},
+          {"message", error.message},
+          {"remedy", error.remedy}};
+}
+
+// ---- preview
+
+std::string_view name_of_becomes(Becomes becomes) {
+  switch (becomes) {
+    case Becomes::kRow:
+      return "row";
+    case Becomes::kDelete:
+      return "delete";
+    case Becomes::kNothing:
+      return "nothing";
+    case Becomes::kFailure:
+      return "failure";
+  }
+  return "failure";
+}
+
+// Bytes as JSON: as a string if they are UTF-8, else {"base64": ...}.
+boost::json::value json_of_bytes(const std::optional<std::string>& bytes) {
+  if (!bytes) return nullptr;
+  if (json::is_utf8(*bytes)) return boost::json::string(*bytes);
+  Buffer base64;
+  json::append_base64(base64, *bytes);
+  return boost::json::object{{"base64", std::string(base64.view())}};
+}
+
+boost::json::object json_of(const PreviewedMessage& message) {
+  boost::json::object row;
+  for (const auto& cell : message.cells) {
+    switch (cell.kind) {
+      case PreviewCell::Kind::kValue:
+        row[cell.column] = cell.text;
+        break;
+      case PreviewCell::Kind::kNull:
+        row[cell.column] = nullptr;
+        break;
+      case PreviewCell::Kind::kDefault:
+        row[cell.column] = boost::json::object{{"default", cell.text}};
+        break;
+      case PreviewCell::Kind::kKeep:
+        row[cell.column] = boost::json::object{{"keep", true}};
+        break;
+    }
+  }
+  boost::json::object shown{{"topic", message.key.topic},
+                            {"partition", message.key.partition},
+                            {"offset", message.offset},
+                            {"timestamp_ms", message.timestamp_ms},
+                            {"key", json_of_bytes(message.message_key)},
+                            {"value", json_of_bytes(message.value)},
+                            {"value_bytes", message.value_bytes},
+                            {"becomes", name_of_becomes(message.becomes)}};
+  if (!row.empty()) shown["row"] = std::move(row);
+  if (message.error) shown["error"] = json_of(*message.error);
+  return shown;
+}
+
+// For one line of a terminal: what is not printable becomes a point.
+std::string excerpt(std::string_view bytes, std::int64_t whole, std::size_t width) {
+  std::string text;
+  const bool utf8 = json::is_utf8(bytes);
+  for (const char c : bytes.substr(0, width)) {
+    const auto byte = static_cast<unsigned char>(c);
+    text.push_back(byte < 0x20 || byte == 0x7f || (!utf8 && byte >= 0x80) ? '.' : c);
+  }
+  while (utf8 && !text.empty() && !json::is_utf8(text)) text.pop_back();  // cut in a character
+  if (whole > static_cast<std::int64_t>(text.size())) {
+    text += fmt::format("... ({} bytes)", grouped(whole));
+  }
+  return text;
+}
+
+void print_message(const PreviewedMessage& message, std::size_t width) {
+  std::string text = fmt::format(
+      "{} offset {}  {}", bold(fmt::format("{}/{}", message.key.topic, message.key.partition)),
+      message.offset, time_text(message.timestamp_ms));
+  if (message.message_key) {
+    text += fmt::format(
+        "  key {}",
+        excerpt(*message.message_key, static_cast<std::int64_t>(message.message_key->size()), 60));
+  }
+  text +=
+      fmt::format("\n  {}\n", message.value ? excerpt(*message.value, message.value_bytes, width)
+                                            : "(no value: a tombstone)");
+  switch (message.becomes) {
+    case Becomes::kRow:
+      break;
+    case Becomes::kDelete:
+      text += "  deletes the row of the key\n";
+      break;
+    case Becomes::kNothing:
+      text += "  makes no row\n";
+      break;
+    case Becomes::kFailure:
+      text += fmt::format("  {} {}\n", red("cannot become a row:"), message.error->message);
+      // The server's own words: its first line can hold values, which stand above anyway.
+      if (const std::string& detail = message.error->detail; !detail.empty()) {
+        text += fmt::format("  {}\n", excerpt(detail.substr(0, detail.find('\n')), 0, 2 * width));
+      }
+      if (!message.error->remedy.empty()) text += fmt::format("  -> {}\n", message.error->remedy);
+      break;
+  }
+  std::size_t names = 0;
+  std::size_t types = 0;
+  for (const auto& cell : message.cells) {
+    names = std::max(names, cell.column.size());
+    types = std::max(types, cell.type.size());
+  }
+  for (const auto& cell : message.cells) {
+    std::string value;
+    switch (cell.kind) {
+      case PreviewCell::Kind::kValue:
+        value = excerpt(cell.text, static_cast<std::int64_t>(cell.text.size()), width);
+        break;
+      case PreviewCell::Kind::kNull:
+        value = "NULL";
+        break;
+      case PreviewCell::Kind::kDefault:
+        value = cell.text.empty() ? "(its default)" : fmt::format("(default {})", cell.text);
+        break;
+      case PreviewCell::Kind::kKeep:
+        value = "(kept as it is)";
+        break;
+    }
+    text += fmt::format("    {:<{}}  {:<{}}  {}\n", cell.column, names, cell.type, types, value);
+  }
+  print(text);
+}
+
+void print_preview(const pipeline::Preview& preview, const LoadedTask& loaded) {
+  constexpr std::size_t kWidth = 100;
+  std::int64_t bad = 0;
+  for (const auto& message : preview.messages) {
+    print_message(message, kWidth);
+    bad += message.becomes == Becomes::kFailure ? 1 : 0;
+  }
+  if (!preview.left.empty()) {
+    print(fmt::format("columns that no field feeds: {}\n", fmt::join(preview.left, ", ")));
+  }
+  const std::string from = preview.begun ? "the position in the ledger" : "source.start";
+  if (preview.messages.empty()) {
+    print(fmt::format("{}: there is no message behind {}\n", loaded.task.name, from));
+    return;
+  }
+  print(fmt::format("{}: {} messages from {} of about {} that are there", loaded.task.name,
+                    preview.messages.size(), from, grouped(preview.waiting)));
+  print(bad == 0 ? "\n" : fmt::format("; {} cannot become a row\n", bad));
+}
+
+// ---- verify
+
+boost::json::object json_of(const pipeline::Verification& result) {
+  boost::json::array partitions;
+  const auto optional = [](const auto& value) {
+    return value ? boost::json::value(*value) : boost::json::value(nullptr);
+  };
+  for (const auto& each : result.partitions) {
+    partitions.push_back({{"topic", each.key.topic},
+                          {"partition", each.key.partition},
+                          {"next_offset", optional(each.next)},
+                          {"low", optional(each.low)},
+                          {"end", optional(each.end)},
+                          {"missing", each.missing},
+                          {"lag", each.lag},
+                          {"lag_seconds", optional(each.lag_seconds)},
+                          {"applied", each.applied},
+                          {"discarded", each.discarded},
+                          {"dead", each.dead}});
+  }
+  boost::json::array gaps;
+  for (const auto& gap : result.gaps) {
+    gaps.push_back({{"topic", gap.key.topic},
+                    {"partition", gap.key.partition},
+                    {"from", gap.from},
+                    {"to", gap.to},
+                    {"reason", gap.reason}});
+  }
+  boost::json::array problems;
+  for (const auto& problem : result.problems) problems.push_back(json_of(problem));
+  boost::json::object shown{{"all_applied", result.all_applied()},
+                            {"begun", result.begun},
+                            {"partitions", std::move(partitions)},
+                            {"gaps", std::move(gaps)},
+                            {"problems", std::move(problems)}};
+  if (result.halt) {
+    shown["halt"] = {{"topic", result.halt->key.topic},
+                     {"partition", result.halt->key.partition},
+                     {"offset", result.halt->offset},
+                     {"reason", result.halt->reason}};
+  }
+  return shown;
+}
+
+void print_verification(const pipeline::Verification& result, const std::string& task) {
+  std::vector<std::vector<std::string>> rows{
+      {"partition", "applied to", "first", "end", "lag", "oldest", "missing", "discarded", "dead"}};
+  std::int64_t lag = 0;
+  std::int64_t missing = 0;
+  const auto optional = [](const std::optional<std::int64_t>& value) {
+    return value ? grouped(*value) : std::string("-");
+  };
+  for (const auto& each : result.partitions) {
+    lag += each.lag;
+    missing += each.missing;
+    rows.push_back({fmt::format("{}/{}", each.key.topic, each.key.partition), optional(each.next),
+                    optional(each.low), optional(each.end), grouped(each.lag),
+                    each.lag_seconds ? human_time(*each.lag_seconds) : "-", grouped(each.missing),
+                    grouped(each.discarded), grouped(each.dead)});
+  }
+  print_table(rows);
+  for (const auto& gap : result.gaps) {
+    print(fmt::format("gap: {}/{} offsets {} to {} were passed over ({})\n", gap.key.topic,
+                      gap.key.partition, gap.from, gap.to, gap.reason));
+  }
+  if (result.halt) {
+    print(fmt::format("halted at {}/{} offset {}: {}\n", result.halt->key.topic,
+                      result.halt->key.partition, result.halt->offset, result.halt->reason));
+  }
+  if (!result.begun) {
+    print(fmt::format("{}: the ledger does not know this task: it has never run\n", task));
+  } else if (result.all_applied()) {
+    print(fmt::format("{}: everything is applied\n", task));
+  } else {
+    print(fmt::format("{}: not everything is applied: lag {}, missing {}\n", task, grouped(lag),
+                      grouped(missing)));
+  }
+}
+
+}  // namespace
+
+int preview_command(const Options& options) {
+  const auto loaded = load_or_explain(options.file);
+  if (!loaded) return kDocumentWrong;
+  const Signals signals;
+  configure_quiet_logs(options);
+  const auto preview = pipeline::preview(source_of(*loaded), options.count, options.from_start,
+                                         pipeline::StopSignal(signals.fd()));
+  if (!preview) {
+    print_error(preview.error());
+    return kFailed;
+  }
+  if (options.json) {
+    boost::json::array messages;
+    for (const auto& message : preview->messages) messages.push_back(json_of(message));
+    boost::json::array errors;
+    for (const auto& error : preview->target_errors) errors.push_back(json_of(error));
+    print(boost::json::serialize(
+              boost::json::object{{"task", loaded->task.name},
+                                  {"from", preview->begun ? "ledger" : "start"},
+                                  {"waiting", preview->waiting},
+                                  {"columns_not_fed", boost::json::value_from(preview->left)},
+                                  {"messages", std::move(messages)},
+                                  {"target_errors", std::move(errors)}}) +
+          '\n');
+  } else {
+    print_preview(*preview, *loaded);
+  }
+  for (const auto& error : preview->target_errors) print_error(error);
+  return preview->target_errors.empty() ? 0 : kFailed;
+}
+
+int verify_command(const Options& options) {
+  const auto loaded = load_or_explain(options.file);
+  if (!loaded) return kDocumentWrong;
+  const Signals signals;
+  configure_quiet_logs(options);
+  const auto result = pipeline::verify(source_of(*loaded), pipeline::StopSignal(signals.fd()));
+  if (!result) {
+    print_error(result.error());
+    return kFailed;
+  }
+  if (options.json) {
+    print(boost::json::serialize(json_of(*result)) + '\n');
+  } else {
+    print_verification(*result, loaded->task.name);
+  }
+  for (const auto& problem : result->problems) print_error(problem);
+  return result->all_applied() ? 0 : kFailed;
+}
+
+}  // namespace sluice::cli

@@ -1,0 +1,155 @@
+// sluice run and sluice check.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <boost/json.hpp>
+#include <cstdio>
+#include <fstream>
+#include <string>
+
+#include "base/log.h"
+#include "cli/options.h"
+#include "cli/terminal.h"
+#include "pipeline/check.h"
+
+namespace sluice::cli {
+namespace {
+
+std::string host_name() {
+  char name[256] = {};
+  return gethostname(name, sizeof name - 1) == 0 ? name : "localhost";
+}
+
+void configure_logs(const Options& options) {
+  const auto lowest = options.verbose ? log::Level::kDebug
+                      : options.quiet ? log::Level::kError
+                      : is_terminal() ? log::Level::kWarning
+                                      : log::Level::kInfo;
+  log::configure(lowest, options.log_format == "json" ? log::Format::kJson : log::Format::kText);
+}
+
+boost::json::object summary_of(const std::string& task, const pipeline::RunReport& report) {
+  constexpr std::string_view kEnds[] = {"applied", "failed", "bad_document", "halted", "stopped"};
+  const auto& figures = report.figures;
+  const double seconds = static_cast<double>(figures.elapsed.count()) / 1000;
+  boost::json::object summary{
+      {"task", task},
+      {"end", kEnds[static_cast<std::size_t>(report.end)]},
+      {"rows_written", figures.tally.written},
+      {"rows_deleted", figures.tally.deleted},
+      {"ignored", figures.tally.ignored},
+      {"discarded", figures.tally.discarded},
+      {"dead_letters", figures.tally.dead},
+      {"batches", figures.batches},
+      {"bytes", figures.bytes},
+      {"seconds", seconds},
+      {"resident_bytes_peak", report.resident_bytes_peak},
+  };
+  if (report.first_to_last_seconds)
+    summary["first_to_last_seconds"] = *report.first_to_last_seconds;
+  boost::json::array errors;
+  for (const auto& error : report.errors) {
+    errors.push_back({{"from", std::string(name_of(error.domain))},
+                      {"code", error.code},
+                      {"message", error.message},
+                      {"remedy", error.remedy}});
+  }
+  summary["errors"] = std::move(errors);
+  if (report.halt_offset >= 0) {
+    summary["halt"] = {{"topic", report.halt_key.topic},
+                       {"partition", report.halt_key.partition},
+                       {"offset", report.halt_offset}};
+  }
+  return summary;
+}
+
+bool write_summary(const std::string& file, const boost::json::object& summary) {
+  std::ofstream out(file);
+  out << boost::json::serialize(summary) << '\n';
+  out.close();
+  if (out) return true;
+  std::fprintf(stderr, "error: cannot write the summary to %s\n", file.c_str());
+  return false;
+}
+
+void print_end(const std::string& task, const pipeline::RunReport& report) {
+  const auto& tally = report.figures.tally;
+  const double seconds = static_cast<double>(report.figures.elapsed.count()) / 1000;
+  if (report.end == pipeline::RunEnd::kHalted && report.halt_offset >= 0) {
+    std::fputs(
+        fmt::format("{}: halted at {}/{} offset {} (on_failure: retain). Everything before "
+                    "it in its partition is applied, nothing after it.\n",
+                    task, report.halt_key.topic, report.halt_key.partition, report.halt_offset)
+            .c_str(),
+        stderr);
+    if (!report.halt_excerpt.empty()) {
+      std::fputs(fmt::format("  message: {}\n", report.halt_excerpt).c_str(), stderr);
+    }
+  }
+  for (const auto& error : report.errors) print_error(error);
+  std::string text = fmt::format("{}: {} rows written", task, grouped(tally.written));
+  if (tally.deleted > 0) text += fmt::format(", {} deleted", grouped(tally.deleted));
+  if (tally.ignored > 0) text += fmt::format(", {} messages ignored", grouped(tally.ignored));
+  if (tally.discarded > 0) text += fmt::format(", {} discarded", grouped(tally.discarded));
+  if (tally.dead > 0) text += fmt::format(", {} dead letters", grouped(tally.dead));
+  text += fmt::format(" in {}", human_time(seconds));
+  if (report.first_to_last_seconds && *report.first_to_last_seconds > 0) {
+    text += fmt::format(" ({} rows/s from the first to the last)",
+                        grouped(static_cast<std::int64_t>(static_cast<double>(tally.written) /
+                                                          *report.first_to_last_seconds)));
+  }
+  std::fputs((text + '\n').c_str(), stderr);
+}
+
+}  // namespace
+
+int run_command(Options& options) {
+  const auto loaded = load_or_explain(options.file);
+  if (!loaded) return kDocumentWrong;
+  const Signals signals;
+  configure_logs(options);
+  const std::string& name = loaded->task.name;
+  pipeline::RunReport report;
+  {
+    ProgressLine line(name);
+    options.run.instance = fmt::format("{}:{}", host_name(), getpid());
+    options.run.on_progress = [&](const pipeline::Progress& progress) { line.show(progress); };
+    report = pipeline::run(source_of(*loaded), options.run, pipeline::StopSignal(signals.fd()));
+  }
+  print_end(name, report);
+  const bool written =
+      options.summary.empty() || write_summary(options.summary, summary_of(name, report));
+  if (report.end == pipeline::RunEnd::kStopped) return signals.exit_code();
+  const int code = static_cast<int>(report.end);
+  return code == 0 && !written ? 1 : code;
+}
+
+int check_command(const Options& options) {
+  const auto loaded = load_or_explain(options.file);
+  if (!loaded) return kDocumentWrong;
+  configure_quiet_logs(options);
+  std::function<void(const pipeline::Finding&)> show;
+  if (!options.json) show = print_finding;
+  const auto findings = pipeline::check(source_of(*loaded), show);
+  int errors = 0;
+  int warnings = 0;
+  boost::json::array all;
+  for (const auto& finding : findings) {
+    errors += finding.level == pipeline::Finding::Level::kError ? 1 : 0;
+    warnings += finding.level == pipeline::Finding::Level::kWarning ? 1 : 0;
+    all.push_back({{"level", std::string(name_of(finding.level))},
+                   {"step", finding.step},
+                   {"subject", finding.subject},
+                   {"message", finding.message},
+                   {"remedy", finding.remedy}});
+  }
+  if (options.json) {
+    std::puts(boost::json::serialize(all).c_str());
+  } else {
+    std::puts(fmt::format("{} findings: {} errors, {} warnings", findings.size(), errors, warnings)
+                  .c_str());
+  }
+  return errors == 0 ? 0 : kFailed;
+}
+
+}  // namespace sluice::cli

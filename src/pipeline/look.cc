@@ -1,0 +1,111 @@
+#include "pipeline/look.h"
+
+#include <algorithm>
+
+#include "pipeline/open.h"
+
+namespace sluice::pipeline {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using std::chrono::steady_clock;
+
+namespace {
+
+constexpr milliseconds kTimeout{10'000};
+constexpr seconds kQueryTime{60};
+
+}  // namespace
+
+Result<SourceLook> reach_source(const TaskSource& source, const std::string& client_id) {
+  SourceLook look;
+  auto properties = source.kafka_properties();
+  if (!properties) return fail(properties.error());
+  auto admin = kafka::Admin::create(*properties, client_id);
+  if (!admin) return fail(admin.error());
+  look.admin = std::move(*admin);
+  auto cluster = look.admin->cluster_id(kTimeout);
+  if (!cluster) return fail(cluster.error());
+  look.cluster_id = std::move(*cluster);
+  auto topics = look.admin->topics(source.task.source.topics, kTimeout);
+  if (!topics) return fail(topics.error());
+  look.topics = std::move(*topics);
+  auto watermarks = read_watermarks(*look.admin, look.topics);
+  if (!watermarks) return fail(watermarks.error());
+  look.watermarks = std::move(*watermarks);
+  return look;
+}
+
+Result<TargetLook> reach_target(const TaskSource& source, const std::string& application_name) {
+  TargetLook look;
+  auto conninfo = source.conninfo();
+  if (!conninfo) return fail(conninfo.error());
+  auto endpoint = postgres::endpoint_of(*conninfo);
+  if (!endpoint) return fail(endpoint.error());
+  look.endpoint = std::move(*endpoint);
+  look.handle.schema = source.task.target.ledger_schema;
+  look.handle.task = source.task.name;
+  look.connection = std::make_unique<postgres::Connection>();
+  postgres::Connection& db = *look.connection;
+  auto connected = db.drive(db.connect(*conninfo, application_name, kTimeout));
+  if (!connected) {
+    return fail(postgres::explain_connection_failure(connected.error(), look.endpoint, {}));
+  }
+  db.set_deadline(steady_clock::now() + kQueryTime);
+  auto name = postgres::parse_table_name(source.task.target.table);
+  if (!name) return fail(name.error());
+  auto table = db.drive(postgres::read_table(db, *name));
+  if (!table) return fail(table.error());
+  look.table = std::move(*table);
+  auto zone = read_zone(db, source.task.sync.time_zone);
+  if (!zone) return fail(zone.error());
+  look.zone = std::move(*zone);
+  return look;
+}
+
+ledger::Identity identity_of(const std::string& cluster_id, const TargetLook& target,
+                             const postgres::TableInfo& table) {
+  ledger::Identity identity;
+  identity.cluster_id = cluster_id;
+  identity.host = target.endpoint.host;
+  identity.port = target.endpoint.port;
+  identity.database = target.endpoint.database;
+  identity.tables[table.qualified()] = table.oid;
+  return identity;
+}
+
+Result<LedgerLook> read_past(TargetLook& target, const std::string& cluster_id) {
+  LedgerLook past;
+  postgres::Connection& db = *target.connection;
+  db.set_deadline(steady_clock::now() + kQueryTime);
+  auto ready = db.drive(ledger::inspect(db, target.handle.schema));
+  if (!ready) return fail(ready.error());
+  if (!*ready) return past;
+  auto task = db.drive(ledger::read_task(db, target.handle));
+  if (!task) return fail(task.error());
+  if (!*task) return past;
+  const std::string& cluster = cluster_id.empty() ? (*task)->identity.cluster_id : cluster_id;
+  const auto same =
+      same_task(target.handle, (*task)->identity, identity_of(cluster, target, target.table));
+  if (!same) return fail(same.error());
+  target.handle.uid = (*task)->uid;
+  auto rows = db.drive(ledger::read_ledger(db, target.handle));
+  if (!rows) return fail(rows.error());
+  past.task = std::move(*task);
+  past.rows = std::move(*rows);
+  return past;
+}
+
+Result<Positions> next_positions(const SourceLook& source, const LedgerLook& past,
+                                 const task::Task& task) {
+  if (!past.task) return start_positions(*source.admin, task, source.topics, source.watermarks);
+  Positions positions;
+  for (const auto& [key, marks] : source.watermarks) positions[key] = marks.low;
+  for (const auto& row : past.rows) {
+    const auto found = positions.find(row.key);
+    if (found != positions.end()) found->second = std::max(found->second, row.next_offset);
+  }
+  return positions;
+}
+
+}  // namespace sluice::pipeline

@@ -1,0 +1,57 @@
+// look: what is known of a task's source and target once they were reached, before anything is
+// written and without joining the group. An opening begins with it; preview, rehearse and verify
+// have nothing else. Blocking, with time-outs of some ten seconds.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "kafka/admin.h"
+#include "ledger/ledger.h"
+#include "pipeline/environment.h"
+#include "pipeline/positions.h"
+#include "postgres/catalog.h"
+#include "postgres/connection.h"
+
+namespace sluice::pipeline {
+
+struct SourceLook {
+  std::unique_ptr<kafka::Admin> admin;
+  std::string cluster_id;
+  std::vector<kafka::TopicInfo> topics;
+  AllWatermarks watermarks;
+};
+Result<SourceLook> reach_source(const TaskSource& source, const std::string& client_id);
+
+struct TargetLook {
+  std::unique_ptr<postgres::Connection> connection;
+  postgres::Endpoint endpoint;
+  ledger::Handle handle;  // without a uid
+  postgres::TableInfo table;
+  std::shared_ptr<const postgres::TimeZone> zone;  // of sync.time_zone; nullptr for UTC
+};
+// A connection failure comes explained.
+Result<TargetLook> reach_target(const TaskSource& source, const std::string& application_name);
+
+// Everything of an identity but the document's hash.
+ledger::Identity identity_of(const std::string& cluster_id, const TargetLook& target,
+                             const postgres::TableInfo& table);
+
+// What the ledger knows of the task: nothing if it was never started, or there is no ledger yet.
+// Error "identity" if its task of that name is another one. An empty cluster_id, for one that is
+// not known, is not compared.
+struct LedgerLook {
+  std::optional<ledger::TaskRow> task;
+  std::vector<ledger::LedgerRow> rows;
+};
+Result<LedgerLook> read_past(TargetLook& target, const std::string& cluster_id);
+
+// Where a run would begin now: the ledger's positions, `source.start` for a task that has none, 0
+// for partitions that appeared since. What retention has removed is passed over.
+Result<Positions> next_positions(const SourceLook& source, const LedgerLook& past,
+                                 const task::Task& task);
+
+}  // namespace sluice::pipeline

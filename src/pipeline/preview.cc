@@ -1,0 +1,238 @@
+#include "pipeline/preview.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <tuple>
+
+#include "pipeline/look.h"
+#include "pipeline/record_list.h"
+#include "pipeline/sample.h"
+#include "sink/batch.h"
+#include "sink/plan.h"
+
+namespace sluice::pipeline {
+
+using postgres::Connection;
+using std::chrono::seconds;
+using std::chrono::steady_clock;
+
+namespace {
+
+constexpr std::string_view kTable = "pg_temp.sluice_preview";
+
+using Becomes = PreviewedMessage::Becomes;
+using CellKind = PreviewCell::Kind;
+
+std::string cut(std::string_view text, bool* was_cut = nullptr) {
+  if (was_cut != nullptr) *was_cut = text.size() > kPreviewBytes;
+  return std::string(text.substr(0, kPreviewBytes));
+}
+
+class Previewing {
+ public:
+  Previewing(const TaskSource& source, std::int64_t count, bool from_start, StopSignal stop)
+      : source_(source), count_(count), from_start_(from_start), stop_(stop) {}
+
+  Result<Preview> run() {
+    auto reached = reach_source(source_, "sluice-" + source_.task.name);
+    if (!reached) return fail(reached.error());
+    SourceLook from = std::move(*reached);
+    LedgerLook past = look_at_target(from.cluster_id);
+    if (from_start_) past = {};
+    preview_.begun = past.task.has_value();
+    auto positions = next_positions(from, past, source_.task);
+    if (!positions) return fail(positions.error());
+    for (const auto& [key, next] : *positions) {
+      preview_.waiting += std::max<std::int64_t>(0, from.watermarks[key].end - next);
+    }
+    auto reader = SampleReader::create(source_, *positions, from.watermarks);
+    if (!reader) return fail(reader.error());
+    auto read = reader->read(
+        count_, count_,
+        [&](const ledger::Key& key, kafka::Record record) { take(key, std::move(record)); }, stop_);
+    if (!read) return fail(read.error());
+    if (target_.connection) target_.connection->close();  // nothing of it stays
+    std::sort(preview_.messages.begin(), preview_.messages.end(), [](const auto& a, const auto& b) {
+      return std::tie(a.key, a.offset) < std::tie(b.key, b.offset);
+    });
+    return std::move(preview_);
+  }
+
+ private:
+  Connection& db() { return *target_.connection; }
+
+  // Everything that rows need. What is missing is said, and the messages are shown all the same.
+  LedgerLook look_at_target(const std::string& cluster_id) {
+    const auto give_up = [&](std::vector<Error> errors) {
+      preview_.target_errors = std::move(errors);
+      plan_.reset();
+      return LedgerLook();
+    };
+    auto reached = reach_target(source_, "sluice preview");
+    if (!reached) return give_up({reached.error()});
+    target_ = std::move(*reached);
+    auto past = read_past(target_, cluster_id);
+    if (!past) return give_up({past.error()});
+    auto plan = sink::compile(source_.task, target_.table, target_.zone);
+    if (!plan) return give_up(std::move(plan.error()));
+    plan_ = std::move(*plan);
+    auto builder =
+        sink::RowBuilder::create(*plan_, task::Tuning::CopyFormat::kText, /*retain=*/false);
+    if (!builder) return give_up({builder.error()});
+    builder_ = std::move(*builder);
+    if (auto made = make_table(); !made) return give_up({made.error()});
+    for (const auto& column : target_.table.columns) {
+      const bool fed = std::any_of(plan_->columns.begin(), plan_->columns.end(),
+                                   [&](const auto& each) { return each.name == column.name; });
+      if (!fed) preview_.left.push_back(column.name);
+    }
+    return std::move(*past);
+  }
+
+  Result<bool> make_table() {
+    std::string columns;
+    for (const auto& column : plan_->columns) {
+      const auto* info = target_.table.find(column.name);
+      columns += fmt::format("{}{} {}", columns.empty() ? "" : ", ",
+                             Connection::identifier(column.name), info->type.name);
+    }
+    db().set_deadline(steady_clock::now() + seconds(60));
+    auto made = db().drive(db().query(fmt::format(
+        "BEGIN; SELECT set_config('DateStyle', 'ISO, YMD', true), set_config('IntervalStyle', "
+        "'postgres', true), set_config('TimeZone', {}, true), set_config('client_encoding', "
+        "'UTF8', true), set_config('array_nulls', 'on', true), set_config('xmloption', 'content', "
+        "true), set_config('bytea_output', 'hex', true), set_config('statement_timeout', '60s', "
+        "true), set_config('idle_in_transaction_session_timeout', '0', true); "
+        "CREATE TEMPORARY TABLE sluice_preview ({}) ON COMMIT DROP",
+        Connection::literal(plan_->time_zone), columns)));
+    if (!made) return fail(made.error());
+    return true;
+  }
+
+  void take(const ledger::Key& key, kafka::Record record) {
+    PreviewedMessage shown;
+    shown.key = key;
+    shown.offset = record.offset();
+    shown.timestamp_ms = record.timestamp_ms();
+    if (!record.key_null()) shown.message_key = cut(record.key());
+    if (!record.value_null()) shown.value = cut(record.value());
+    shown.value_bytes = static_cast<std::int64_t>(record.value().size());
+    if (plan_) become(shown, std::move(record));
+    preview_.messages.push_back(std::move(shown));
+  }
+
+  void become(PreviewedMessage& shown, kafka::Record record) {
+    sink::Batch batch;
+    RecordList records(batch);
+    builder_->begin(batch, *plan_);
+    const std::uint16_t partition = batch.partition_index(shown.key, shown.offset);
+    records.push(std::move(record));
+    switch (builder_->add(batch, *plan_, records, partition)) {
+      case sink::RowBuilder::Added::kNothing:
+        shown.becomes = Becomes::kNothing;
+        return;
+      case sink::RowBuilder::Added::kFailure:
+        shown.becomes = Becomes::kFailure;
+        shown.error = std::move(batch.failures.front().error);
+        return;
+      case sink::RowBuilder::Added::kRow:
+        break;
+    }
+    const sink::Row& row = batch.rows.front();
+    const bool deletes = row.operation == sink::Operation::kDelete;
+    shown.becomes = deletes ? Becomes::kDelete : Becomes::kRow;
+    fill(shown, batch, row, deletes);
+  }
+
+  // The row as it is sent, then as PostgreSQL has taken it.
+  void fill(PreviewedMessage& shown, const sink::Batch& batch, const sink::Row& row, bool deletes) {
+    const std::size_t count =
+        deletes ? static_cast<std::size_t>(plan_->key_columns) : plan_->columns.size();
+    std::string names;
+    std::string shows;
+    std::vector<std::size_t> asked;  // the cells that are sent
+    for (std::size_t i = 0; i < count; ++i) {
+      const sink::PlanColumn& column = plan_->columns[i];
+      const auto* info = target_.table.find(column.name);
+      PreviewCell cell;
+      cell.column = column.name;
+      cell.type = info->type.name;
+      cell.field = column.field;
+      const char state = deletes ? sink::Shape::kPresent : batch.shapes[row.shape].states[i];
+      if (state == sink::Shape::kPresent) {
+        const std::string name = Connection::identifier(column.name);
+        const char* comma = names.empty() ? "" : ", ";
+        names += comma + name;
+        shows += fmt::format("{}{}::text", comma, name);
+        asked.push_back(i);
+      } else if (state == sink::Shape::kDefault) {
+        cell.kind = CellKind::kDefault;
+        cell.text = info->default_sql;
+      } else {
+        cell.kind = CellKind::kKeep;
+      }
+      shown.cells.push_back(std::move(cell));
+    }
+    if (asked.empty()) return;
+    auto taken = ask(names, shows, batch.bytes.view(row.begin, row.length));
+    if (!taken) return refuse(shown, std::move(taken.error()));
+    for (std::size_t i = 0; i < asked.size(); ++i) {
+      PreviewCell& cell = shown.cells[asked[i]];
+      const int column = static_cast<int>(i);
+      if (!taken->is_null(0, column)) {
+        cell.text = cut(taken->text(0, column), &cell.cut);
+        continue;
+      }
+      cell.kind = CellKind::kNull;
+      // Not in the temporary table: there it would fall on what a row leaves to its default, too.
+      if (!target_.table.find(cell.column)->not_null) continue;
+      Error error = fail(Domain::kPostgres, "23502",
+                         fmt::format("column \"{}\" of {} may not be null", cell.column,
+                                     target_.table.qualified()))
+                        .value();
+      error.column = cell.column;
+      return refuse(shown, std::move(error));
+    }
+  }
+
+  static void refuse(PreviewedMessage& shown, Error error) {
+    shown.cells.clear();
+    shown.becomes = Becomes::kFailure;
+    shown.error = std::move(error);
+  }
+
+  Result<postgres::Rows> ask(const std::string& names, const std::string& shows,
+                             std::string_view line) {
+    db().set_deadline(steady_clock::now() + seconds(90));
+    auto copied = db().drive(db().copy_in(
+        fmt::format("SAVEPOINT sluice; COPY {} ({}) FROM STDIN", kTable, names), {line}));
+    if (!copied) {
+      if (db().is_open()) (void)db().drive(db().query("ROLLBACK TO SAVEPOINT sluice"));
+      return fail(copied.error());
+    }
+    auto taken = db().drive(
+        db().query(fmt::format("SELECT {} FROM {}; ROLLBACK TO SAVEPOINT sluice", shows, kTable)));
+    if (!taken) return fail(taken.error());
+    return taken->front();
+  }
+
+  const TaskSource& source_;
+  const std::int64_t count_;
+  const bool from_start_;
+  const StopSignal stop_;
+  TargetLook target_;
+  std::optional<sink::Plan> plan_;
+  std::optional<sink::RowBuilder> builder_;
+  Preview preview_;
+};
+
+}  // namespace
+
+Result<Preview> preview(const TaskSource& source, std::int64_t count, bool from_start,
+                        StopSignal stop) {
+  return Previewing(source, count, from_start, stop).run();
+}
+
+}  // namespace sluice::pipeline
