@@ -32,6 +32,8 @@ void print_finding(const pipeline::Finding& finding);
 class ProgressLine {
  public:
   explicit ProgressLine(std::string task);
+  ProgressLine(const ProgressLine&) = delete;
+  ProgressLine& operator=(const ProgressLine&) = delete;
   ~ProgressLine();
   void show(const pipeline::Progress& progress);
   void clear();

@@ -72,6 +72,8 @@ class Reader {
   Reader(std::span<const Path> paths, Unmapped unmapped);
   Reader(Reader&&) noexcept;
   Reader& operator=(Reader&&) noexcept;
+  Reader(const Reader&) = delete;
+  Reader& operator=(const Reader&) = delete;
   ~Reader();
 
   // Fills slots[i] with what paths[i] finds. They point into `document` or, strings with escapes,

@@ -30,6 +30,8 @@ class Structure {
   Structure();
   Structure(Structure&&) noexcept;
   Structure& operator=(Structure&&) noexcept;
+  Structure(const Structure&) = delete;
+  Structure& operator=(const Structure&) = delete;
   ~Structure();
 
   // Finds the tokens of `text`, of which not a byte beyond its end is read. Exceptions:

@@ -62,6 +62,8 @@ class Decoder {
 
   Decoder(Decoder&&) noexcept;
   Decoder& operator=(Decoder&&) noexcept;
+  Decoder(const Decoder&) = delete;
+  Decoder& operator=(const Decoder&) = delete;
   ~Decoder();
 
   // One per input, in their order, and one more at the end for the collected extras if `extra` is

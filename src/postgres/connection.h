@@ -60,6 +60,8 @@ class Connection {
   ~Connection();
   Connection(Connection&&) noexcept;
   Connection& operator=(Connection&&) noexcept;
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
 
   // conninfo: a libpq URI or keyword string; one that cannot be read is an Error of domain
   // kDocument, code "target.postgres", without any part of its text (it may be the password).
