@@ -42,8 +42,8 @@ class ConsumerImpl final : public Consumer {
   std::optional<ControlEvent> poll_control() override;
   Result<bool> assign(const std::map<TopicPartition, std::int64_t>& positions) override;
   Result<bool> unassign(const std::vector<TopicPartition>& partitions) override;
-  Result<bool> seek(const TopicPartition& partition, std::int64_t offset) override;
-  int poll(const TopicPartition& partition, Record* records, int limit,
+  Result<bool> seek(const TopicPartition& id, std::int64_t offset) override;
+  int poll(const TopicPartition& id, Record* records, int limit,
            std::optional<PartitionEvent>& event) override;
   std::string topic_id(const std::string& topic) const override { return state_->topic_id(topic); }
   void commit_group_offsets(const std::map<TopicPartition, std::int64_t>& next_offsets) override;

@@ -30,12 +30,12 @@ class Validator {
   void refuse(std::string_view path, std::string_view found, std::string_view allowed,
               std::string remedy = {});
   // The same with what the schema allows at this path, and what the value is.
-  void refuse(std::string_view path, const Node& value, std::string remedy = {});
+  void refuse(std::string_view path, const Node& node, std::string remedy = {});
   // An error in words of its own behind the path.
   void add(std::string_view path, std::string_view sentence, std::string remedy = {});
 
   // What a value is, for an error: shortened, never a secret or what a placeholder stood for.
-  static std::string found_text(std::string_view path, const Node& value);
+  static std::string found_text(std::string_view path, const Node& node);
 
   std::vector<Error> take_errors() { return std::move(errors_); }
 
