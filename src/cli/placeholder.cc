@@ -7,7 +7,7 @@
 
 #include <cerrno>
 #include <cstdlib>
-#include <cstring>
+#include <system_error>
 
 #include "json/text.h"
 #include "task/schema.h"
@@ -58,8 +58,9 @@ tl::unexpected<Error> file_failed(const std::string& path, int number) {
       return fail(Domain::kFile, "EACCES", fmt::format("{}: this user may not read it", path),
                   "Check the rights of the file and of the folders above it.");
     default:
-      return fail(Domain::kFile, errno_name(number),
-                  fmt::format("{}: cannot be read: {}", path, std::strerror(number)));
+      return fail(
+          Domain::kFile, errno_name(number),
+          fmt::format("{}: cannot be read: {}", path, std::generic_category().message(number)));
   }
 }
 
@@ -175,7 +176,7 @@ std::string backslashed(std::string_view text) {
 
 // How libpq wants a value between `before` and `after`, the rest of a conninfo. A value that is
 // only a part of something else is left as it is: it may well be two things, such as host and port.
-std::string encoded(std::string value, std::string_view before, std::string_view after) {
+std::string encoded(const std::string& value, std::string_view before, std::string_view after) {
   const char last = before.empty() ? '\0' : before.back();
   const char next = after.empty() ? '\0' : after.front();
   if (before.starts_with("postgresql://") || before.starts_with("postgres://")) {
@@ -238,9 +239,8 @@ Result<std::string> expand(std::string_view text, Place place) {
     if (!value) return value;
     out.append(text.substr(from, at - from));
     from = end + 1;
-    out += place == Place::kConninfo
-               ? encoded(std::move(*value), text.substr(0, at), text.substr(from))
-               : std::move(*value);
+    out += place == Place::kConninfo ? encoded(*value, text.substr(0, at), text.substr(from))
+                                     : std::move(*value);
   }
 }
 

@@ -78,7 +78,7 @@ std::string_view own_reason(std::string_view text) {
   return text;
 }
 
-Error refused(const Parameters& parameters, std::string said) {
+Error refused(const Parameters& parameters, const std::string& said) {
   Error error;
   error.domain = Domain::kPostgres;
   error.code = sqlstate_in(said);
@@ -243,7 +243,7 @@ Async<Result<bool>> run_connect(std::shared_ptr<Connection::Impl> impl, std::str
         said += fmt::format("{}: {}, port {}\n", kNotPostgres, attempt.address, attempt.port);
       }
     }
-    co_return fail(timeout_passed ? too_slow(all, said) : refused(all, std::move(said)));
+    co_return fail(timeout_passed ? too_slow(all, said) : refused(all, said));
   }
   opened(*impl);
   operation.finish();
