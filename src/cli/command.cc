@@ -31,6 +31,7 @@ Examples
   sluice run orders.yaml                 run until stopped (Ctrl-C leaves cleanly)
   sluice run orders.yaml --until-end     stop when what is in the topic now is in the table
   sluice preview orders.yaml             the next messages, each beside the row it would become
+  sluice rehearse orders.yaml            write the next 10,000 messages and roll back
   sluice verify orders.yaml              is everything in the topic in the table?
 
 Exit codes of run
@@ -41,6 +42,16 @@ Exit codes of run
 constexpr const char* kRunFooter = R"(
 A run that was killed goes on where the ledger in the target database says; no row is lost or doubled.
 Start it as often as you like: processes of one task share its partitions.)";
+
+constexpr std::int64_t kMaxRehearsed = 10'000'000;
+
+constexpr const char* kRehearseFooter = R"(
+The real statements, locks, constraints and triggers, on one connection, in one transaction that is
+rolled back. The ledger does not move and no dead letter is written. What a rollback does not undo:
+sequences advance, existing rows that it changes are locked until it ends, dead rows wait for
+vacuum, and triggers may act outside of the database.
+
+Exit codes: 0 a run would get through; 1 it would stop, or the rehearsal itself could not go on.)";
 
 constexpr const char* kPreviewFooter = R"(
 Values are shown as PostgreSQL reads them for the target's columns. Constraints, triggers and the
@@ -87,13 +98,24 @@ int execute(int argc, char** argv) {
   auto* preview = app.add_subcommand(
       "preview", "show the next messages and the row that each would become; write nothing");
   add_common(*preview, options);
-  preview->add_option("-n,--count", options.count, "how many messages")
-      ->default_val(10)
+  preview->add_option("-n,--count", options.preview_count, "how many messages")
+      ->capture_default_str()
       ->check(CLI::Range(std::int64_t{1}, pipeline::kMaxPreview));
   preview->add_flag("--from-start", options.from_start,
                     "from source.start, although the task has begun");
   preview->add_flag("--json", options.json, "as one JSON object on standard output");
   preview->footer(kPreviewFooter);
+
+  auto* rehearse = app.add_subcommand(
+      "rehearse", "write the next messages and roll back; exit 1 if a run would not get through");
+  add_common(*rehearse, options);
+  rehearse->add_option("-n,--count", options.rehearse_count, "how many messages")
+      ->capture_default_str()
+      ->check(CLI::Range(std::int64_t{1}, kMaxRehearsed));
+  rehearse->add_flag("--from-start", options.from_start,
+                     "from source.start, although the task has begun");
+  rehearse->add_flag("--json", options.json, "as one JSON object on standard output");
+  rehearse->footer(kRehearseFooter);
 
   auto* verify = app.add_subcommand(
       "verify", "compare the ledger with Kafka, by partition; exit 0 if everything is applied");
@@ -112,10 +134,12 @@ int execute(int argc, char** argv) {
   if (run->parsed()) return run_command(options);
   if (check->parsed()) return check_command(options);
   if (preview->parsed()) return preview_command(options);
+  if (rehearse->parsed()) return rehearse_command(options);
   if (verify->parsed()) return verify_command(options);
   if (version->parsed()) return version_command();
   std::fputs(
-      "error: a command is missing: run, check, preview, verify or version\n  -> sluice --help "
+      "error: a command is missing: run, check, preview, rehearse, verify or version\n  -> sluice "
+      "--help "
       "says what is "
       "possible\n",
       stderr);

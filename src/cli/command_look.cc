@@ -1,4 +1,4 @@
-// sluice preview and sluice verify: what they print.
+// sluice preview, sluice rehearse and sluice verify: what they print.
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -15,6 +15,7 @@
 #include "json/text.h"
 #include "json/writer.h"
 #include "pipeline/preview.h"
+#include "pipeline/rehearse.h"
 #include "pipeline/verify.h"
 
 namespace sluice::cli {
@@ -189,6 +190,104 @@ void print_preview(const pipeline::Preview& preview, const LoadedTask& loaded) {
   print(bad == 0 ? "\n" : fmt::format("; {} cannot become a row\n", bad));
 }
 
+// ---- rehearse
+
+boost::json::object json_of(const pipeline::RehearsalReport& report) {
+  boost::json::array causes;
+  for (const auto& cause : report.causes) {
+    causes.push_back({{"from", cause.from},
+                      {"code", cause.code},
+                      {"column", cause.column},
+                      {"constraint", cause.constraint},
+                      {"count", cause.count},
+                      {"topic", cause.key.topic},
+                      {"partition", cause.key.partition},
+                      {"offset", cause.offset},
+                      {"message", cause.error.message},
+                      {"remedy", cause.error.remedy},
+                      {"value", json_of_bytes(cause.excerpt)}});
+  }
+  const auto& figures = report.figures;
+  boost::json::object shown{{"from", report.begun ? "ledger" : "start"},
+                            {"messages", report.messages},
+                            {"waiting", report.waiting},
+                            {"rows_written", figures.written},
+                            {"rows_deleted", figures.deleted},
+                            {"keys_there", figures.keys_there},
+                            {"keys_new", figures.keys_new},
+                            {"ignored", report.ignored},
+                            {"failed", report.failed},
+                            {"seconds", report.seconds},
+                            {"wal_bytes", figures.wal_bytes},
+                            {"causes", std::move(causes)}};
+  if (report.stopped_by) {
+    boost::json::object stop = json_of(*report.stopped_by);
+    stop["topic"] = report.stop_key.topic;
+    stop["partition"] = report.stop_key.partition;
+    stop["offset"] = report.stop_offset;
+    shown["would_stop"] = std::move(stop);
+  }
+  if (report.error) {
+    shown["error"] = json_of(*report.error);
+    shown["error_class"] = name_of(report.error_class);
+    shown["holders"] = boost::json::value_from(report.holders);
+  }
+  return shown;
+}
+
+void print_cause(const pipeline::RehearsedCause& cause) {
+  print(fmt::format("{:>8}  {}\n          first: {}/{} offset {}: {}\n", grouped(cause.count),
+                    cause.error.message, cause.key.topic, cause.key.partition, cause.offset,
+                    excerpt(cause.excerpt, 0, 100)));
+  if (!cause.error.remedy.empty()) print(fmt::format("          -> {}\n", cause.error.remedy));
+}
+
+void print_rehearsal(const pipeline::RehearsalReport& report, const std::string& task) {
+  const auto& figures = report.figures;
+  if (report.messages == 0 && !report.error) {
+    print(fmt::format("{}: there is no message behind {}\n", task,
+                      report.begun ? "the position in the ledger" : "source.start"));
+    return;
+  }
+  print(fmt::format("{}: {} messages of about {} from {}, rolled back\n", task,
+                    grouped(report.messages), grouped(report.waiting),
+                    report.begun ? "the position in the ledger" : "source.start"));
+  if (!report.error) {
+    std::string rows = fmt::format("  {} rows written", grouped(figures.written));
+    if (figures.keys_there + figures.keys_new > 0) {
+      rows += fmt::format(" (keys: {} new, {} that are there)", grouped(figures.keys_new),
+                          grouped(figures.keys_there));
+    }
+    if (figures.deleted > 0) rows += fmt::format(", {} keys deleted", grouped(figures.deleted));
+    if (report.ignored > 0) rows += fmt::format(", {} ignored", grouped(report.ignored));
+    if (report.failed > 0) rows += fmt::format(", {} cannot become rows", grouped(report.failed));
+    print(rows + '\n');
+    if (report.seconds > 0) {
+      print(fmt::format(
+          "  {} rows/s on one connection, {} bytes of WAL by the whole server meanwhile\n",
+          grouped(static_cast<std::int64_t>(static_cast<double>(figures.written + figures.deleted) /
+                                            report.seconds)),
+          grouped(figures.wal_bytes)));
+    }
+  }
+  for (const auto& cause : report.causes) print_cause(cause);
+  if (report.stopped_by) {
+    print(fmt::format("{} at {}/{} offset {}: {}\n", red("a run would stop"), report.stop_key.topic,
+                      report.stop_key.partition, report.stop_offset, report.stopped_by->message));
+  }
+  if (report.error) {
+    const bool waits = report.error_class == FailureClass::kEnvironment ||
+                       report.error_class == FailureClass::kConflict;
+    print(fmt::format("the rehearsal could not go on; a run would {} here (class {})\n",
+                      waits ? "wait" : "stop", name_of(report.error_class)));
+    for (const auto& holder : report.holders)
+      print(fmt::format("  the table is held by {}\n", holder));
+  } else if (!report.stopped_by) {
+    print("a run would get through\n");
+  }
+  if (report.figures.written > 0) print("(sequences that the rows use have advanced)\n");
+}
+
 // ---- verify
 
 boost::json::object json_of(const pipeline::Verification& result) {
@@ -275,8 +374,8 @@ int preview_command(const Options& options) {
   if (!loaded) return kDocumentWrong;
   const Signals signals;
   configure_quiet_logs(options);
-  const auto preview = pipeline::preview(source_of(*loaded), options.count, options.from_start,
-                                         pipeline::StopSignal(signals.fd()));
+  const auto preview = pipeline::preview(source_of(*loaded), options.preview_count,
+                                         options.from_start, pipeline::StopSignal(signals.fd()));
   if (!preview) {
     print_error(preview.error());
     return kFailed;
@@ -299,6 +398,26 @@ int preview_command(const Options& options) {
   }
   for (const auto& error : preview->target_errors) print_error(error);
   return preview->target_errors.empty() ? 0 : kFailed;
+}
+
+int rehearse_command(const Options& options) {
+  const auto loaded = load_or_explain(options.file);
+  if (!loaded) return kDocumentWrong;
+  const Signals signals;
+  configure_quiet_logs(options);
+  const auto report = pipeline::rehearse(source_of(*loaded), options.rehearse_count,
+                                         options.from_start, pipeline::StopSignal(signals.fd()));
+  if (!report) {
+    print_error(report.error());
+    return kFailed;
+  }
+  if (options.json) {
+    print(boost::json::serialize(json_of(*report)) + '\n');
+  } else {
+    print_rehearsal(*report, loaded->task.name);
+  }
+  if (report->error) print_error(*report->error);
+  return report->error || report->stopped_by ? kFailed : 0;
 }
 
 int verify_command(const Options& options) {

@@ -24,7 +24,8 @@ struct Options {
   bool quiet = false;
   pipeline::RunOptions run;
   // preview, rehearse
-  std::int64_t count = 0;
+  std::int64_t preview_count = 10;
+  std::int64_t rehearse_count = 10'000;  // one transaction holds them all
   bool from_start = false;
 };
 
@@ -32,6 +33,7 @@ struct Options {
 int run_command(Options& options);
 int check_command(const Options& options);
 int preview_command(const Options& options);
+int rehearse_command(const Options& options);
 int verify_command(const Options& options);
 
 // SIGINT and SIGTERM as a file descriptor, so that a command ends in its own order. Before threads

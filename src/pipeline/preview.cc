@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <limits>
 #include <tuple>
 
 #include "pipeline/look.h"
@@ -50,7 +51,7 @@ class Previewing {
     auto reader = SampleReader::create(source_, *positions, from.watermarks);
     if (!reader) return fail(reader.error());
     auto read = reader->read(
-        count_, count_,
+        count_, count_, std::numeric_limits<std::int64_t>::max(),
         [&](const ledger::Key& key, kafka::Record record) { take(key, std::move(record)); }, stop_);
     if (!read) return fail(read.error());
     if (target_.connection) target_.connection->close();  // nothing of it stays

@@ -18,6 +18,7 @@ using std::chrono::steady_clock;
 namespace {
 
 constexpr int kChunk = 500;
+constexpr std::int64_t kChunkBytes = 1 << 20;
 constexpr seconds kPatience{20};
 constexpr std::int64_t kQueueBytes = 16 << 20;
 
@@ -51,16 +52,17 @@ Result<SampleReader> SampleReader::create(const TaskSource& source, const Positi
 }
 
 Result<std::int64_t> SampleReader::read(
-    std::int64_t limit, std::int64_t each,
+    std::int64_t limit, std::int64_t each, std::int64_t bytes,
     const std::function<void(const ledger::Key&, kafka::Record)>& take, StopSignal stop) {
   if (shares_.empty() || limit <= 0) return 0;
   for (auto& [key, share] : shares_) share.taken = 0;
+  bytes_ = 0;
   const auto count = static_cast<std::int64_t>(shares_.size());
   // What each may bring until all have brought as much, or are at their end.
   std::int64_t quota = std::min(each, (limit + count - 1) / count);
   std::int64_t total = 0;
   auto patience = steady_clock::now() + kPatience;
-  while (total < limit && !stop.raised()) {
+  while (total < limit && bytes_ < bytes && !stop.raised()) {
     while (auto event = consumer_->poll_control()) {
       // The group is not joined: that it may not be used is nobody's concern.
       if (event->kind != kafka::ControlEvent::Kind::kError ||
@@ -72,8 +74,8 @@ Result<std::int64_t> SampleReader::read(
     std::int64_t came = 0;
     bool waiting = false;
     for (auto& [key, share] : shares_) {
-      const auto room = std::min({limit - total, quota - share.taken, std::int64_t{kChunk}});
-      if (room <= 0 || share.next >= share.end) continue;
+      const auto room = std::min({limit - total, quota - share.taken, chunk_});
+      if (room <= 0 || share.next >= share.end || bytes_ >= bytes) continue;
       const std::int64_t before = share.next;
       auto taken = poll(key, share, room, take);
       if (!taken) return taken;
@@ -119,6 +121,9 @@ Result<std::int64_t> SampleReader::poll(
     share.next = record.offset() + 1;
     ++share.taken;
     ++taken;
+    const auto size = static_cast<std::int64_t>(record.key().size() + record.value().size());
+    bytes_ += size;
+    chunk_ = std::clamp<std::int64_t>(kChunkBytes / (size + 1), 1, kChunk);
     take(key, std::move(record));
   }
   if (!event) return taken;

@@ -23,11 +23,12 @@ class SampleReader {
                                      const AllWatermarks& watermarks);
 
   // Takes at most `limit` more records, of each partition in order and of all of them about equally
-  // many, and at most `each` of one partition. The records are gone when the reader is: `take` may
-  // keep them until then. Returns how many came; fewer than `limit` only at the ends, or when the
-  // stop came. Error when nothing comes for 20 s although the ends are not reached.
+  // many, and at most `each` of one partition; no more once about `bytes` of them came. The records
+  // are gone when the reader is: `take` may keep them until then. Returns how many came; none only
+  // at the ends, or when the stop came. Error when nothing comes for 20 s although the ends are not
+  // reached.
   Result<std::int64_t> read(
-      std::int64_t limit, std::int64_t each,
+      std::int64_t limit, std::int64_t each, std::int64_t bytes,
       const std::function<void(const ledger::Key& key, kafka::Record record)>& take,
       StopSignal stop);
 
@@ -44,6 +45,8 @@ class SampleReader {
 
   std::unique_ptr<kafka::Consumer> consumer_;
   std::map<ledger::Key, Share> shares_;
+  std::int64_t bytes_ = 0;  // of this read()
+  std::int64_t chunk_ = 1;  // how many are taken at once: about a megabyte
 };
 
 }  // namespace sluice::pipeline

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <limits>
 
 #include "pipeline/look.h"
 #include "pipeline/sample.h"
@@ -27,7 +28,7 @@ void add_ages(const TaskSource& source, const SourceLook& from, Verification& re
   const auto count = static_cast<std::int64_t>(behind.size());
   std::map<ledger::Key, std::int64_t> timestamps;
   auto read = reader->read(
-      count, 1,
+      count, 1, std::numeric_limits<std::int64_t>::max(),
       [&](const ledger::Key& key, kafka::Record record) {
         timestamps[key] = record.timestamp_ms();
       },

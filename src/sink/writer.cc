@@ -254,12 +254,11 @@ Async<Outcome> Writer::settle_doubt(std::vector<ledger::Range> ranges,
   co_return from_decision(std::move(decision));
 }
 
-// BEGIN, settings, locks, positions, signature: one round trip.
-Async<Result<bool>> Writer::open(const Batch& batch, const Plan& plan, ledger::Locked& locked,
-                                 bool& same_signature) {
-  const std::vector<ledger::Range> ranges = ranges_of(batch);
-  std::string sql = "BEGIN ISOLATION LEVEL READ COMMITTED; ";
-  sql += fmt::format(
+// BEGIN and the settings that decide how values are read, or that bound what may wait. Ends with a
+// semicolon; two results.
+std::string Writer::begin_sql(const Plan& plan) const {
+  return fmt::format(
+      "BEGIN ISOLATION LEVEL READ COMMITTED; "
       "SELECT set_config('lock_timeout', '5s', true), "
       "set_config('statement_timeout', '{}', true), "
       "set_config('idle_in_transaction_session_timeout', '30s', true), "
@@ -270,23 +269,40 @@ Async<Result<bool>> Writer::open(const Batch& batch, const Plan& plan, ledger::L
       "set_config('enable_hashjoin', '{}', true), set_config('enable_mergejoin', '{}', true); ",
       config_.statement_timeout.count(), Connection::literal(plan.time_zone),
       plan.deletes ? "off" : "on", plan.deletes ? "off" : "on");
-  sql += ledger::lock_sql(config_.handle, ranges);
+}
+
+// The target's lock, then what it is now: the last two results are for fits().
+std::string Writer::target_sql(const Plan& plan) {
+  std::string sql;
   if (plan.lock_target) {
-    sql += fmt::format("; LOCK TABLE ONLY {} IN ROW EXCLUSIVE MODE", plan.target);
+    sql = fmt::format("LOCK TABLE ONLY {} IN ROW EXCLUSIVE MODE; ", plan.target);
   }
   // The name first: after a rename the oid alone would still look the same.
-  sql += fmt::format("; SELECT to_regclass({})::oid; ", Connection::literal(plan.target));
-  sql += postgres::signature_sql(plan.table.oid);
+  sql += fmt::format("SELECT to_regclass({})::oid; ", Connection::literal(plan.target));
+  return sql + postgres::signature_sql(plan.table.oid);
+}
+
+bool Writer::fits(const Plan& plan, const std::vector<Rows>& rows) {
+  const Rows& name = rows[rows.size() - 2];
+  const Rows& signature = rows[rows.size() - 1];
+  return !name.is_null(0, 0) && name.integer(0, 0) == plan.table.oid && signature.size() == 1 &&
+         signature.text(0, 0) == plan.table.signature;
+}
+
+// BEGIN, settings, locks, positions, signature: one round trip.
+Async<Result<bool>> Writer::open(const Batch& batch, const Plan& plan, ledger::Locked& locked,
+                                 bool& same_signature) {
+  const std::vector<ledger::Range> ranges = ranges_of(batch);
+  std::string sql = begin_sql(plan);
+  sql += ledger::lock_sql(config_.handle, ranges);
+  sql += "; " + target_sql(plan);
   connection_.set_deadline(steady_clock::now() + config_.statement_timeout + kServerPatience);
   Async<Result<std::vector<Rows>>> opening = connection_.query(std::move(sql));
   auto results = co_await opening;
   if (!results) co_return fail(results.error());
   const std::vector<Rows>& rows = *results;
   locked = ledger::read_locked(rows[2], rows[3], ranges);
-  const Rows& name = rows[rows.size() - 2];
-  const Rows& signature = rows[rows.size() - 1];
-  same_signature = !name.is_null(0, 0) && name.integer(0, 0) == plan.table.oid &&
-                   signature.size() == 1 && signature.text(0, 0) == plan.table.signature;
+  same_signature = fits(plan, rows);
   co_return true;
 }
 

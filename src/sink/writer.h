@@ -96,6 +96,22 @@ class Writer {
                                      std::map<std::string, ledger::TopicState> topics,
                                      std::map<ledger::Key, std::int64_t> start);
 
+  // A rehearsal: one transaction that every rehearse() writes its batch into, as apply() would, and
+  // that end_rehearsal() rolls back. No ledger, no dead letters, no policy: bad rows go into the
+  // batch's failures, the others are written. Errors are the server's; after one only drop() makes
+  // sense.
+  struct Rehearsal {
+    std::int64_t written = 0;  // rows
+    std::int64_t deleted = 0;  // keys
+    // Of upserts: distinct keys of a batch that the table had before, and that it had not.
+    std::int64_t keys_there = 0;
+    std::int64_t keys_new = 0;
+    std::int64_t wal_bytes = 0;  // of the whole server meanwhile
+  };
+  Async<Result<bool>> begin_rehearsal(const Plan& plan);
+  Async<Result<bool>> rehearse(Batch& batch, const Plan& plan, const Records& records);
+  Async<Result<Rehearsal>> end_rehearsal();
+
   // Closes the socket at once; whatever was open is rolled back by the server, or in doubt.
   void drop();
   bool connected() const { return connection_.is_open(); }
@@ -121,6 +137,10 @@ class Writer {
                          bool isolate);
   Async<Result<bool>> open(const Batch& batch, const Plan& plan, ledger::Locked& locked,
                            bool& same_signature);
+  std::string begin_sql(const Plan& plan) const;
+  static std::string target_sql(const Plan& plan);
+  static bool fits(const Plan& plan, const std::vector<postgres::Rows>& rows);
+  Async<Step> count_keys(const Plan& plan);
   Async<Step> write_piece(Batch& batch, const Plan& plan, std::size_t from, std::size_t to);
   Async<Step> write_range(Batch& batch, const Plan& plan, std::size_t from, std::size_t to);
   Async<Step> copy_shape(Batch& batch, const Plan& plan, std::uint16_t shape);
@@ -162,6 +182,9 @@ class Writer {
     std::optional<Breaker> breaker;
   };
   Before before_;
+
+  std::optional<Rehearsal> rehearsal_;  // while one is under way
+  std::string rehearsal_from_;          // where the WAL was when it began
 
   // Scratch of one range, kept for its memory.
   Compaction compaction_;            // what is left of the range's changes, by key

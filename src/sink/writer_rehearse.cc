@@ -1,0 +1,91 @@
+// The part of Writer that rehearses: the real statements, rolled back.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "sink/writer.h"
+
+namespace sluice::sink {
+
+using postgres::Connection;
+using postgres::Rows;
+using std::chrono::steady_clock;
+
+Async<Result<bool>> Writer::begin_rehearsal(const Plan& plan) {
+  SLUICE_CHECK(config_.on_failure == task::OnFailure::kDiscard && !rehearsal_);
+  Async<Result<bool>> connecting = connect();
+  auto connected = co_await connecting;
+  if (!connected) co_return connected;
+  if (plan.way != Way::kCopy) {
+    Async<Step> preparing = prepare_stage(plan);
+    auto prepared = co_await preparing;
+    if (!prepared) co_return fail(prepared.error().error);
+  }
+  connection_.set_deadline(steady_clock::now() + config_.statement_timeout + kServerPatience);
+  // Kafka may be slow to bring the next batch.
+  std::string sql = begin_sql(plan) + "SET LOCAL idle_in_transaction_session_timeout = '120s'; " +
+                    "SELECT pg_current_wal_insert_lsn(); " + target_sql(plan);
+  Async<Result<std::vector<Rows>>> opening = connection_.query(std::move(sql));
+  auto opened = co_await opening;
+  if (!opened) co_return fail(opened.error());
+  if (!fits(plan, *opened)) {
+    co_return fail(Domain::kPostgres, "signature",
+                   fmt::format("{} was altered while the rehearsal began", plan.target),
+                   "Rehearse again.");
+  }
+  rehearsal_from_ = (*opened)[3].text(0, 0);
+  rehearsal_.emplace();
+  co_return true;
+}
+
+Async<Result<bool>> Writer::rehearse(Batch& batch, const Plan& plan, const Records& records) {
+  SLUICE_CHECK(rehearsal_.has_value());
+  // Nothing shall stop it before its end: what would have, its caller finds out.
+  Breaker never(1.0, static_cast<int>(batch.record_partitions.size()) + 1);
+  Async<Step> writing = write_isolated(batch, plan, records, never);
+  auto written = co_await writing;
+  if (!written) co_return fail(written.error().error);
+  for (const Row& row : batch.rows) {
+    if (row.dead) continue;
+    ++(row.operation == Operation::kDelete ? rehearsal_->deleted : rehearsal_->written);
+  }
+  co_return true;
+}
+
+// What the stage holds is about to be merged: which of its keys are there already?
+Async<Writer::Step> Writer::count_keys(const Plan& plan) {
+  std::string condition;
+  for (int i = 0; i < plan.key_columns; ++i) {
+    const std::string name = Connection::identifier(plan.columns[static_cast<std::size_t>(i)].name);
+    condition += fmt::format("{}t.{} = s.{}", i > 0 ? " AND " : "", name, name);
+  }
+  std::string sql = fmt::format(
+      "SELECT count(*) FILTER (WHERE there), count(*) FILTER (WHERE NOT there) FROM "
+      "(SELECT EXISTS (SELECT FROM {} t WHERE {}) AS there FROM {} s) AS keys",
+      plan.target, condition, kStage);
+  connection_.set_deadline(steady_clock::now() + config_.statement_timeout + kServerPatience);
+  Async<Result<std::vector<Rows>>> counting = connection_.query(std::move(sql));
+  auto counted = co_await counting;
+  if (!counted) co_return tl::unexpected(Failed{counted.error(), Phase::kWrite, std::nullopt});
+  rehearsal_->keys_there += counted->front().integer(0, 0);
+  rehearsal_->keys_new += counted->front().integer(0, 1);
+  co_return true;
+}
+
+Async<Result<Writer::Rehearsal>> Writer::end_rehearsal() {
+  SLUICE_CHECK(rehearsal_.has_value());
+  connection_.set_deadline(steady_clock::now() + kServerPatience);
+  std::string sql = fmt::format(
+      "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), {})::bigint; "
+      "ROLLBACK",
+      Connection::literal(rehearsal_from_));
+  Async<Result<std::vector<Rows>>> ending = connection_.query(std::move(sql));
+  auto ended = co_await ending;
+  if (!ended) co_return fail(ended.error());
+  Rehearsal figures = *rehearsal_;
+  rehearsal_.reset();
+  figures.wal_bytes = ended->front().integer(0, 0);
+  co_return figures;
+}
+
+}  // namespace sluice::sink
