@@ -79,6 +79,9 @@ int execute(int argc, char** argv) {
                 "end by itself when everything that the topics hold at the start is applied");
   run->add_option("--summary", options.summary, "write the final figures to this file, as JSON")
       ->type_name("PATH");
+  run->add_option("--metrics", options.metrics,
+                  "serve figures for Prometheus there, at /metrics; nobody is asked who they are")
+      ->type_name("HOST:PORT");
   auto* adopt = run->add_flag("--adopt", options.run.open.adopt,
                               "this cluster, database or table is the task's from now on");
   run->add_flag("--reset", options.run.open.reset,

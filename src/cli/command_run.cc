@@ -5,12 +5,16 @@
 #include <boost/json.hpp>
 #include <cstdio>
 #include <fstream>
+#include <memory>
+#include <mutex>
 #include <string>
 
 #include "base/log.h"
 #include "cli/options.h"
 #include "cli/terminal.h"
 #include "pipeline/check.h"
+#include "server/http.h"
+#include "server/metrics.h"
 
 namespace sluice::cli {
 namespace {
@@ -19,6 +23,45 @@ std::string host_name() {
   char name[256] = {};
   return gethostname(name, sizeof name - 1) == 0 ? name : "localhost";
 }
+
+// What --metrics serves: the latest progress, as the supervisor's thread left it.
+class MetricsPage {
+ public:
+  explicit MetricsPage(std::string task) : task_(std::move(task)) {}
+
+  Result<bool> listen(const std::string& address) {
+    auto listener =
+        server::HttpListener::start(address, [this](std::string_view path) { return page(path); });
+    if (!listener) return fail(listener.error());
+    listener_ = std::move(*listener);
+    log::info("metrics", {{"task", task_}, {"port", static_cast<int>(listener_->port())}});
+    return true;
+  }
+  void update(const pipeline::Progress& progress) {
+    if (!listener_) return;
+    const std::lock_guard lock(mutex_);
+    progress_ = progress;
+  }
+
+ private:
+  server::Page page(std::string_view path) {
+    if (path == "/healthz") return {200, "text/plain; charset=utf-8", "ok\n"};
+    if (path != "/metrics") {
+      return {404, "text/plain; charset=utf-8", "there are /metrics and /healthz\n"};
+    }
+    pipeline::Progress progress;
+    {
+      const std::lock_guard lock(mutex_);
+      progress = progress_;
+    }
+    return {200, server::kMetricsContentType, server::metrics_text(task_, progress)};
+  }
+
+  const std::string task_;
+  std::mutex mutex_;
+  pipeline::Progress progress_;
+  std::unique_ptr<server::HttpListener> listener_;  // last: its thread uses what stands above
+};
 
 void configure_logs(const Options& options) {
   const auto lowest = options.verbose ? log::Level::kDebug
@@ -110,10 +153,20 @@ int run_command(Options& options) {
   configure_logs(options);
   const std::string& name = loaded->task.name;
   pipeline::RunReport report;
+  MetricsPage metrics(name);
+  if (!options.metrics.empty()) {
+    if (auto listening = metrics.listen(options.metrics); !listening) {
+      print_error(listening.error());
+      return kDocumentWrong;
+    }
+  }
   {
     ProgressLine line(name);
     options.run.instance = fmt::format("{}:{}", host_name(), getpid());
-    options.run.on_progress = [&](const pipeline::Progress& progress) { line.show(progress); };
+    options.run.on_progress = [&](const pipeline::Progress& progress) {
+      line.show(progress);
+      metrics.update(progress);
+    };
     report = pipeline::run(source_of(*loaded), options.run, pipeline::StopSignal(signals.fd()));
   }
   print_end(name, report);

@@ -20,6 +20,7 @@ struct Options {
   bool json = false;
   // run
   std::string summary;
+  std::string metrics;  // HOST:PORT; empty: none
   std::string log_format = "auto";
   bool quiet = false;
   pipeline::RunOptions run;

@@ -28,6 +28,7 @@ constexpr milliseconds kGroupOffsetPeriod{1'000};
 void Lane::Side::clear() {
   records.clear();
   batch.clear();
+  timestamps_ms.clear();
   bytes = 0;
   closed = false;
 }

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "base/failure.h"
+#include "base/histogram.h"
 #include "base/result.h"
 #include "kafka/consumer.h"
 #include "ledger/ledger.h"
@@ -56,8 +57,14 @@ struct LaneFigures {
   sink::Tally tally;  // sums; cuts stays empty
   std::int64_t batches = 0;
   std::int64_t bytes = 0;  // keys and values of applied messages
-  int partitions = 0;      // assigned now
-  std::string retrying;    // why the lane waits; empty while it does not
+  // Of what was discarded or became a dead letter: by who refused it.
+  std::int64_t failed_message = 0;
+  std::int64_t failed_data = 0;
+  TimeHistogram commit_seconds;   // from BEGIN to the answer to COMMIT, of batches with messages
+  TimeHistogram latency_seconds;  // from a message's timestamp to its commit
+  std::int64_t connects = 0;      // sessions of PostgreSQL opened
+  int partitions = 0;             // assigned now
+  std::string retrying;           // why the lane waits; empty while it does not
   FailureClass retry_class = FailureClass::kEnvironment;
   // When the first message was taken from Kafka, and when the last batch with messages was
   // committed.
@@ -107,6 +114,7 @@ class Lane {
   struct Side {
     sink::Batch batch;
     RecordList records;
+    std::vector<std::int64_t> timestamps_ms;  // of its messages
     std::int64_t bytes = 0;
     bool closed = false;  // takes no more: full, or cut
     std::chrono::steady_clock::time_point opened;
@@ -136,6 +144,7 @@ class Lane {
   void finish_work();
   void finish_apply(sink::Outcome outcome);
   void applied();
+  void count_applied();
   void finish_positions(Result<sink::Writer::Positions> result);
   void finish_plan(Result<postgres::TableInfo> result);
   void retry_later(const Error& error, FailureClass failure, Phase phase);
@@ -177,6 +186,7 @@ class Lane {
   std::unique_ptr<Side> filling_;
   std::unique_ptr<Side> in_flight_;
   bool retry_in_flight_ = false;  // in_flight_ holds a batch that is to be applied again
+  std::chrono::steady_clock::time_point applying_since_;
   std::chrono::steady_clock::time_point end_only_at_;
   std::chrono::steady_clock::time_point looked_at_;  // the last batch or look
   std::int64_t row_limit_ = 0;  // of a batch; halved by statement timeouts, grows again

@@ -78,6 +78,7 @@ void Lane::take(const ledger::Key& key, PartitionState& state, kafka::Record rec
   range.last_offset = offset;
   range.last_timestamp_ms = record.timestamp_ms();
   range.at_end = false;
+  filling_->timestamps_ms.push_back(range.last_timestamp_ms);
   filling_->bytes += static_cast<std::int64_t>(record.key().size() + record.value().size());
   filling_->records.push(std::move(record));
   const auto added = builder_->add(batch, *plan_, filling_->records, index);
@@ -195,6 +196,7 @@ void Lane::start_work() {
       if (in_flight_->has_messages() == false) end_only_at_ = now;
     }
     retry_in_flight_ = false;
+    applying_since_ = now;
     applying_ =
         writer_->apply(in_flight_->batch, *plan_, in_flight_->records, protocol_, breaker_, tally_);
     applying_.start();
@@ -284,20 +286,7 @@ void Lane::applied() {
   }
   commit_group_offsets(false);
   report_failures();
-  {
-    const std::lock_guard lock(mutex_);
-    figures_.tally.written += tally_.written;
-    figures_.tally.deleted += tally_.deleted;
-    figures_.tally.ignored += tally_.ignored;
-    figures_.tally.discarded += tally_.discarded;
-    figures_.tally.dead += tally_.dead;
-    figures_.batches += 1;
-    figures_.bytes += in_flight_->bytes;
-    if (in_flight_->has_messages()) {
-      if (!figures_.first_taken) figures_.first_taken = in_flight_->opened;
-      figures_.last_applied = steady_clock::now();
-    }
-  }
+  count_applied();
   retries_ = 0;
   failing_since_.reset();
   looked_at_ = steady_clock::now();
@@ -323,6 +312,41 @@ void Lane::applied() {
   }
   in_flight_->clear();
   publish();
+}
+
+void Lane::count_applied() {
+  TimeHistogram latency;
+  const auto now_ms =
+      std::chrono::duration_cast<milliseconds>(std::chrono::system_clock::now().time_since_epoch())
+          .count();
+  for (const std::int64_t timestamp_ms : in_flight_->timestamps_ms) {
+    if (timestamp_ms < 0) continue;
+    const auto age_ms = std::max<std::int64_t>(0, now_ms - timestamp_ms);
+    latency.observe(static_cast<double>(age_ms) / 1000);
+  }
+  const auto& failures = in_flight_->batch.failures;
+  const auto messages = std::count_if(failures.begin(), failures.end(), [](const auto& failure) {
+    return failure.error.domain == Domain::kMessage;
+  });
+  const auto now = steady_clock::now();
+  const std::lock_guard lock(mutex_);
+  figures_.tally.written += tally_.written;
+  figures_.tally.deleted += tally_.deleted;
+  figures_.tally.ignored += tally_.ignored;
+  figures_.tally.discarded += tally_.discarded;
+  figures_.tally.dead += tally_.dead;
+  figures_.batches += 1;
+  figures_.bytes += in_flight_->bytes;
+  figures_.connects = writer_->connects();
+  figures_.latency_seconds.add(latency);
+  if (config_.task->on_failure != task::OnFailure::kRetain) {
+    figures_.failed_message += messages;
+    figures_.failed_data += static_cast<std::int64_t>(failures.size()) - messages;
+  }
+  if (!in_flight_->has_messages()) return;
+  figures_.commit_seconds.observe(std::chrono::duration<double>(now - applying_since_).count());
+  if (!figures_.first_taken) figures_.first_taken = in_flight_->opened;
+  figures_.last_applied = now;
 }
 
 // Discarded or delivered messages are counted exactly and logged as a sample.

@@ -195,6 +195,7 @@ class Supervisor {
     config_.consumer.partitions = std::max(1, partitions / lanes);
     config_.batch_bytes = std::min(task_.tuning.batch_bytes, std::max<std::int64_t>(1, memory / 4));
     for (int i = 0; i < lanes; ++i) add_lane();
+    note_lags();
     log::info("running", {{"task", task_.name},
                           {"lanes", lanes},
                           {"partitions", static_cast<int>(opened_.watermarks.size())},
@@ -228,6 +229,11 @@ class Supervisor {
     sum.tally.dead += more.tally.dead;
     sum.batches += more.batches;
     sum.bytes += more.bytes;
+    sum.failed_message += more.failed_message;
+    sum.failed_data += more.failed_data;
+    sum.connects += more.connects;
+    sum.commit_seconds.add(more.commit_seconds);
+    sum.latency_seconds.add(more.latency_seconds);
     if (more.first_taken && (!sum.first_taken || *more.first_taken < *sum.first_taken)) {
       sum.first_taken = more.first_taken;
     }
@@ -306,6 +312,15 @@ class Supervisor {
     return lag;
   }
 
+  void note_lags() {
+    std::map<ledger::Key, PartitionLag> lags;
+    for (const auto& [key, marks] : opened_.watermarks) {
+      const auto position = opened_.positions.find(key);
+      lags[key] = {position == opened_.positions.end() ? marks.low : position->second, marks.end};
+    }
+    partition_lags_ = std::make_shared<const std::map<ledger::Key, PartitionLag>>(std::move(lags));
+  }
+
   // False when a topic is not the one that this task reads any more: the task is opened again,
   // which decides what that means.
   bool watch_topics() {
@@ -323,6 +338,7 @@ class Supervisor {
     if (!options_.until_end) read_ledger();
     const std::int64_t lag = lag_of(opened_.positions, opened_.watermarks);
     lag_known_ = true;
+    note_lags();
     log::info("progress", {{"task", task_.name},
                            {"rows", progress().tally.written},
                            {"lag", lag},
@@ -474,6 +490,12 @@ class Supervisor {
     progress.tally = sum.tally;
     progress.batches = sum.batches;
     progress.bytes = sum.bytes;
+    progress.failed_message = sum.failed_message;
+    progress.failed_data = sum.failed_data;
+    progress.connects = sum.connects;
+    progress.commit_seconds = sum.commit_seconds;
+    progress.latency_seconds = sum.latency_seconds;
+    progress.partition_lags = partition_lags_;
     progress.lanes = static_cast<int>(lanes_.size());
     const std::int64_t handled = sum.tally.written + sum.tally.deleted + sum.tally.ignored +
                                  sum.tally.discarded + sum.tally.dead;
@@ -516,6 +538,7 @@ class Supervisor {
   std::map<ledger::Key, std::int64_t> ends_;  // with until_end: where the topics ended at the start
   std::int64_t total_ = 0;
   bool lag_known_ = false;
+  std::shared_ptr<const std::map<ledger::Key, PartitionLag>> partition_lags_;
   std::string waiting_;
   int restarts_ = 0;
   steady_clock::time_point restarted_at_;

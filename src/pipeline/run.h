@@ -6,10 +6,12 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "base/histogram.h"
 #include "base/result.h"
 #include "ledger/protocol.h"
 #include "pipeline/environment.h"
@@ -18,7 +20,13 @@
 
 namespace sluice::pipeline {
 
-// A look at a running task, for progress lines and later for the console.
+// Where a partition is, as of a look every ten seconds.
+struct PartitionLag {
+  std::int64_t next = 0;  // the ledger's position
+  std::int64_t end = 0;
+};
+
+// A look at a running task, for progress lines, metrics, and later for the console.
 struct Progress {
   std::string state;   // "starting", "running", "retrying", "stopping"
   std::string reason;  // of retrying
@@ -30,6 +38,12 @@ struct Progress {
   std::int64_t lag = -1;       // messages up to the end last seen, over all partitions; -1: unknown
   std::int64_t total = -1;     // messages to apply, with until_end; -1 without
   double rows_per_second = 0;  // of the last seconds
+  std::int64_t failed_message = 0, failed_data = 0;  // of discarded and dead: who refused them
+  std::int64_t connects = 0;                         // sessions of PostgreSQL opened by lanes
+  TimeHistogram commit_seconds;
+  TimeHistogram latency_seconds;
+  // All partitions of the task, also those that other processes have; nullptr until it was looked.
+  std::shared_ptr<const std::map<ledger::Key, PartitionLag>> partition_lags;
   std::chrono::milliseconds elapsed{0};
 };
 

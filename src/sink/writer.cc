@@ -85,6 +85,7 @@ Async<Result<bool>> Writer::connect() {
   Async<Result<bool>> connecting =
       connection_.connect(std::move(*conninfo), std::move(name), config_.connect_timeout);
   auto connected = co_await connecting;
+  if (connected) ++connects_;
   co_return connected;
 }
 

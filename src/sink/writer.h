@@ -115,6 +115,7 @@ class Writer {
   // Closes the socket at once; whatever was open is rolled back by the server, or in doubt.
   void drop();
   bool connected() const { return connection_.is_open(); }
+  std::int64_t connects() const { return connects_; }  // sessions opened so far
   // Between a COMMIT sent and its answer.
   bool awaiting_commit() const { return awaiting_commit_; }
 
@@ -167,6 +168,7 @@ class Writer {
   WriterConfig config_;
   postgres::Connection connection_;
   postgres::Connection rescue_;  // ends a stopped holder while connection_ waits for nothing
+  std::int64_t connects_ = 0;
   bool rescuing_ = false;
   bool awaiting_commit_ = false;
 

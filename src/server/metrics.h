@@ -1,0 +1,16 @@
+// The figures of running tasks in Prometheus' text format (exposition format 0.0.4).
+// docs/operating.md lists them.
+#pragma once
+
+#include <string>
+
+#include "pipeline/run.h"
+
+namespace sluice::server {
+
+inline constexpr const char* kMetricsContentType = "text/plain; version=0.0.4; charset=utf-8";
+
+// Of one task, and of the process that runs it.
+std::string metrics_text(const std::string& task, const pipeline::Progress& progress);
+
+}  // namespace sluice::server
