@@ -307,7 +307,7 @@ Async<Result<bool>> try_record_gap(postgres::Connection& connection, Handle hand
 Async<Result<std::optional<TaskRow>>> read_task(postgres::Connection& connection, Handle handle) {
   // One snapshot for the three statements.
   auto query = connection.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;" +
-                                sql::select_task(handle));
+                                sql::own_timeouts() + sql::select_task(handle));
   auto rows = co_await query;
   auto rollback = sql::roll_back(connection);
   auto ended = co_await rollback;
@@ -317,10 +317,12 @@ Async<Result<std::optional<TaskRow>>> read_task(postgres::Connection& connection
 }
 
 Async<Result<std::vector<LedgerRow>>> read_ledger(postgres::Connection& connection, Handle handle) {
-  auto query = connection.query(fmt::format(
-      "SELECT topic, partition, next_offset, epoch, coalesce(last_offset, -1), applied, discarded,"
-      " dead FROM {} WHERE task = {} ORDER BY topic, partition",
-      sql::table(handle.schema, "ledger"), sql::literal(handle.task)));
+  auto query =
+      connection.query(sql::own_timeouts() +
+                       fmt::format("SELECT topic, partition, next_offset, epoch, "
+                                   "coalesce(last_offset, -1), applied, discarded,"
+                                   " dead FROM {} WHERE task = {} ORDER BY topic, partition",
+                                   sql::table(handle.schema, "ledger"), sql::literal(handle.task)));
   auto results = co_await query;
   if (!results) co_return fail(std::move(results.error()));
   const postgres::Rows& rows = results->back();

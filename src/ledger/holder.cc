@@ -103,10 +103,10 @@ Async<Result<bool>> end_stopped_holder(postgres::Connection& connection, Handle 
                                        std::vector<Key> keys) {
   SLUICE_CHECK(handle.uid.size() >= 16);
   const std::string look = select_holders(handle, keys);
-  auto first = connection.query("SELECT current_user;" + look);
+  auto first = connection.query(sql::own_timeouts() + "SELECT current_user;" + look);
   auto rows = co_await first;
   if (!rows) co_return fail(std::move(rows.error()));
-  const std::string role(rows->front().text(0, 0));
+  const std::string role((*rows)[1].text(0, 0));
   std::vector<Holder> stuck;
   for (Holder& holder : read_holders(rows->back())) {
     if (!is_of_task(holder, handle)) continue;
@@ -116,17 +116,17 @@ Async<Result<bool>> end_stopped_holder(postgres::Connection& connection, Handle 
   // A healthy client that feeds a COPY makes its backend wait too, but not each time one looks.
   for (int looks = 0; looks < 2 && !stuck.empty(); ++looks) {
     // Two queries: within one, the view would show what it showed first.
-    auto pause = connection.query("SELECT pg_catalog.pg_sleep(0.15)");
+    auto pause = connection.query(sql::own_timeouts() + "SELECT pg_catalog.pg_sleep(0.15)");
     auto paused = co_await pause;
     if (!paused) co_return fail(std::move(paused.error()));
-    auto again = connection.query(look);
+    auto again = connection.query(sql::own_timeouts() + look);
     auto later = co_await again;
     if (!later) co_return fail(std::move(later.error()));
     stuck = still_stuck(stuck, read_holders(later->back()));
   }
   bool ended_one = false;
   for (const Holder& holder : stuck) {
-    auto ending = connection.query(terminate(holder));
+    auto ending = connection.query(sql::own_timeouts() + terminate(holder));
     auto ended = co_await ending;
     if (!ended && ended.error().code == "42501") co_return not_permitted(holder, role, "end it");
     if (!ended) co_return fail(std::move(ended.error()));

@@ -144,7 +144,7 @@ Result<bool> judge_version(const postgres::Rows& version, const std::string& sch
 
 // Everything but creating. True: the ledger is there and usable; false: it must be created.
 Async<Result<bool>> look(postgres::Connection& connection, std::string schema) {
-  auto schema_query = connection.query(select_schema(schema));
+  auto schema_query = connection.query(sql::own_timeouts() + select_schema(schema));
   auto rows = co_await schema_query;
   if (!rows) co_return fail(std::move(rows.error()));
   const SchemaState found = read_schema(rows->back());
@@ -152,13 +152,14 @@ Async<Result<bool>> look(postgres::Connection& connection, std::string schema) {
   if (!create) co_return fail(create.error());
   if (*create) co_return false;
 
-  auto privilege_query = connection.query(select_missing_privileges(schema));
+  auto privilege_query = connection.query(sql::own_timeouts() + select_missing_privileges(schema));
   auto missing = co_await privilege_query;
   if (!missing) co_return fail(std::move(missing.error()));
   const auto usable = judge_privileges(missing->back(), found, schema);
   if (!usable) co_return fail(usable.error());
 
-  auto version_query = connection.query("SELECT layout FROM " + sql::table(schema, "version"));
+  auto version_query =
+      connection.query(sql::own_timeouts() + "SELECT layout FROM " + sql::table(schema, "version"));
   auto version = co_await version_query;
   if (!version) co_return fail(std::move(version.error()));
   co_return judge_version(version->back(), schema);

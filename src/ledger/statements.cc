@@ -54,6 +54,8 @@ std::size_t character_length(std::string_view text) {
 
 std::string literal(std::string_view text) { return postgres::Connection::literal(text); }
 
+std::string own_timeouts() { return std::string(postgres::Connection::own_timeouts()); }
+
 std::string table(const std::string& schema, std::string_view table) {
   return fmt::format("{}.{}", postgres::Connection::identifier(schema), table);
 }

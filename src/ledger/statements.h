@@ -23,6 +23,7 @@ std::string table(const std::string& schema, std::string_view table);
 // that could change what the statements mean, and a commit that survives a crash of the server (a
 // raised epoch that is lost with the last half second would let an older batch in again).
 std::string begin();
+std::string own_timeouts();  // of Connection
 
 // The task's gate, alone: see ledger.h.
 std::string gate_alone(const Handle& handle);

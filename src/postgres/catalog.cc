@@ -255,7 +255,7 @@ Async<Error> explain_missing(Connection& connection, TableName name, Rows place)
   Async<Result<std::vector<Rows>>> asking = connection.query(candidates_sql(name));
   auto answer = co_await asking;
   if (!answer) co_return std::move(answer.error());
-  const Rows& names = answer->front();
+  const Rows& names = (*answer)[kNames];
   std::vector<Candidate> candidates;
   for (int row = 0; row < names.size(); ++row) {
     candidates.push_back({{text_of(names, row, 0), text_of(names, row, 1)}, names.boolean(row, 2)});
@@ -263,7 +263,7 @@ Async<Error> explain_missing(Connection& connection, TableName name, Rows place)
   SearchedPlace searched;
   searched.database = text_of(place, 0, 1);
   searched.search_path = text_of(place, 0, 2);
-  searched.schema_exists = answer->back().boolean(0, 0);
+  searched.schema_exists = (*answer)[kSchemaExists].boolean(0, 0);
   co_return missing_table(name, searched, candidates);
 }
 
@@ -292,13 +292,14 @@ Async<Result<TableInfo>> read_table(Connection& connection, TableName name) {
     Async<Result<std::vector<Rows>>> resolving = connection.query(resolve_sql(name));
     auto resolved = co_await resolving;
     if (!resolved) co_return fail(std::move(resolved.error()));
-    const Rows place = resolved->back();
-    if (resolved->front().size() == 0) {
+    SLUICE_CHECK(resolved->size() == kResolved);
+    const Rows place = (*resolved)[kPlace];
+    if ((*resolved)[kResolvedOid].size() == 0) {
       Async<Error> explaining = explain_missing(connection, name, place);
       Error missing = co_await explaining;
       co_return fail(std::move(missing));
     }
-    const Oid oid = oid_of(resolved->front(), 0, 0);
+    const Oid oid = oid_of((*resolved)[kResolvedOid], 0, 0);
     Async<Result<std::vector<Rows>>> describing =
         connection.query(describe_sql(oid, place.text(0, 0)));
     auto described = co_await describing;

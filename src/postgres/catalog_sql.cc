@@ -139,13 +139,14 @@ std::string resolve_sql(const TableName& name) {
   const std::string in_schema = name.schema.empty()
                                     ? std::string("pg_catalog.pg_table_is_visible(c.oid)")
                                     : "n.nspname = " + Connection::literal(name.schema);
-  return fmt::format(
-      "SELECT c.oid FROM pg_catalog.pg_class c "
-      "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
-      "WHERE c.relname = {} AND {}; "
-      "SELECT pg_catalog.current_setting('search_path'), pg_catalog.current_database(), "
-      "pg_catalog.array_to_string(pg_catalog.current_schemas(false), ', ');",
-      Connection::literal(name.name), in_schema);
+  return std::string(Connection::own_timeouts()) +
+         fmt::format(
+             "SELECT c.oid FROM pg_catalog.pg_class c "
+             "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+             "WHERE c.relname = {} AND {}; "
+             "SELECT pg_catalog.current_setting('search_path'), pg_catalog.current_database(), "
+             "pg_catalog.array_to_string(pg_catalog.current_schemas(false), ', ');",
+             Connection::literal(name.name), in_schema);
 }
 
 std::string signature_sql(Oid oid) {
@@ -157,7 +158,8 @@ std::string signature_sql(Oid oid) {
 }
 
 std::string describe_sql(Oid oid, std::string_view search_path) {
-  std::string sql = set_search_path("pg_catalog");
+  std::string sql(Connection::own_timeouts());
+  sql += set_search_path("pg_catalog");
   sql += signature_sql(oid) + ";";
   sql += of(kRelationSql, oid);
   sql += of(kColumnsSql, oid);
@@ -175,17 +177,18 @@ std::string describe_sql(Oid oid, std::string_view search_path) {
 
 std::string candidates_sql(const TableName& name) {
   // By length first: the server need not send every name of a database with 100,000 tables.
-  return fmt::format(
-      "SELECT n.nspname, c.relname, pg_catalog.pg_table_is_visible(c.oid) "
-      "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
-      "WHERE c.relkind IN ('r', 'p', 'v', 'f') AND n.nspname <> 'information_schema' "
-      "AND n.nspname !~ '^pg_' AND pg_catalog.has_schema_privilege(n.oid, 'USAGE') "
-      "AND NOT c.relispartition "
-      "AND pg_catalog.abs(pg_catalog.octet_length(c.relname::text) - {}) <= 4 "
-      "ORDER BY c.relname = {} DESC, n.nspname = {} DESC, n.nspname, c.relname LIMIT 20000; "
-      "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = {});",
-      name.name.size(), Connection::literal(name.name), Connection::literal(name.schema),
-      Connection::literal(name.schema));
+  return std::string(Connection::own_timeouts()) +
+         fmt::format(
+             "SELECT n.nspname, c.relname, pg_catalog.pg_table_is_visible(c.oid) "
+             "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+             "WHERE c.relkind IN ('r', 'p', 'v', 'f') AND n.nspname <> 'information_schema' "
+             "AND n.nspname !~ '^pg_' AND pg_catalog.has_schema_privilege(n.oid, 'USAGE') "
+             "AND NOT c.relispartition "
+             "AND pg_catalog.abs(pg_catalog.octet_length(c.relname::text) - {}) <= 4 "
+             "ORDER BY c.relname = {} DESC, n.nspname = {} DESC, n.nspname, c.relname LIMIT 20000; "
+             "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = {});",
+             name.name.size(), Connection::literal(name.name), Connection::literal(name.schema),
+             Connection::literal(name.schema));
 }
 
 }  // namespace sluice::postgres

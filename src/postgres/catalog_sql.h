@@ -8,11 +8,13 @@
 
 namespace sluice::postgres {
 
-// One row with the relation's oid, or none; then the search_path, to be put back.
+// Of resolve_sql: one row with the relation's oid, or none; the search_path, to be put back.
+enum Resolved : int { kResolvedTimeouts, kResolvedOid, kPlace, kResolved };
 std::string resolve_sql(const TableName& name);
 
 // Statements of describe_sql, in their order, after which search_path is what it was.
 enum Described : int {
+  kTimeouts,
   kSearchPath,
   kSignature,   // signature
   kRelation,    // see kRelationSql
@@ -30,7 +32,9 @@ enum Described : int {
 };
 std::string describe_sql(Oid oid, std::string_view search_path);
 
-// schema, name, visible: relations whose name or schema could be meant by `name`.
+// After the time-outs: schema, name, visible of relations that could be meant by `name`; whether
+// its schema exists.
+enum Candidates : int { kCandidateTimeouts, kNames, kSchemaExists };
 std::string candidates_sql(const TableName& name);
 
 }  // namespace sluice::postgres

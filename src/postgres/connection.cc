@@ -341,6 +341,12 @@ std::string Connection::literal(std::string_view text) {
   return quoted;
 }
 
+std::string_view Connection::own_timeouts() {
+  return "SELECT pg_catalog.set_config('statement_timeout', '60s', true),"
+         " pg_catalog.set_config('lock_timeout', '5s', true),"
+         " pg_catalog.set_config('idle_in_transaction_session_timeout', '30s', true);";
+}
+
 std::string Connection::identifier(std::string_view name) {
   std::string quoted = "\"";
   for (const char c : name) {

@@ -120,6 +120,10 @@ class Connection {
   // white space or a bracket before it. U+0000 stays, and every operation refuses the SQL for it.
   static std::string literal(std::string_view text);
   static std::string identifier(std::string_view name);
+  // A SELECT to stand in front of others in one query(), or after BEGIN: until the end of the
+  // transaction, or of that query, time-outs that a role or database sets are replaced by ours.
+  // Those are made for its people's queries, and would end ours or never let them through.
+  static std::string_view own_timeouts();
 
  private:
   // Shared with the frames of suspended operations, which may outlive the Connection.

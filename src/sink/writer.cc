@@ -139,7 +139,8 @@ Async<Result<Writer::Positions>> Writer::read_positions(std::vector<ledger::Key>
   std::sort(ranges.begin(), ranges.end(),
             [](const auto& a, const auto& b) { return a.key < b.key; });
   connection_.set_deadline(steady_clock::now() + kServerPatience);
-  std::string sql = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '5s'; " +
+  std::string sql = "BEGIN ISOLATION LEVEL READ COMMITTED; " +
+                    std::string(Connection::own_timeouts()) +
                     ledger::lock_sql(config_.handle, ranges) + "; ROLLBACK";
   Async<Result<std::vector<Rows>>> reading = connection_.query(std::move(sql));
   auto rows = co_await reading;
