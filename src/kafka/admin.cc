@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <functional>
+#include <optional>
 #include <set>
 #include <thread>
 
@@ -30,6 +31,7 @@ using Names =
 constexpr auto kSlice = milliseconds(50);
 constexpr auto kClosedGrace = milliseconds(1500);
 constexpr auto kRetryPause = milliseconds(200);
+constexpr auto kAskAgain = milliseconds(1000);
 
 // A base64 topic id of zeros: the broker keeps no ids.
 constexpr std::string_view kNoTopicId = "AAAAAAAAAAAAAAAAAAAAAA";
@@ -142,6 +144,8 @@ class AdminImpl final : public Admin {
   Result<Event> ask(rd_kafka_admin_op_t operation, const Deadline& deadline, bool operations,
                     const Send& send);
   Result<Event> wait(rd_kafka_queue_t* queue, const Deadline& deadline);
+  std::optional<Error> hopeless(const Deadline& deadline,
+                                std::optional<steady_clock::time_point>& down_since) const;
   Error unanswered(rd_kafka_resp_err_t code, std::string_view text) const;
   Result<std::vector<std::string>> all_topics(const Deadline& deadline);
   Result<std::vector<TopicInfo>> describe(const std::vector<std::string>& names,
@@ -226,38 +230,64 @@ Result<Event> AdminImpl::ask(rd_kafka_admin_op_t operation, const Deadline& dead
   return event;
 }
 
-// Until the answer is there. Gives up early once every broker has been tried in vain, so that a
-// wrong password or port is told at once; but not at the first closed connection, which a broker
-// that is just going down causes as well: its next one is refused.
+// Until the answer is there.
 Result<Event> AdminImpl::wait(rd_kafka_queue_t* queue, const Deadline& deadline) {
   std::optional<steady_clock::time_point> down_since;
   while (true) {
     rd_kafka_poll(client_.get(), 0);
     Event event(rd_kafka_queue_poll(queue, static_cast<int>(kSlice.count())));
     if (event) return event;
-    const auto now = steady_clock::now();
-    if (all_down_ && !contacted_) {
-      if (!down_since) down_since = now;
-      auto error = unanswered(RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN, "no broker could be reached");
-      const auto grace = error.code == kProtocolMismatch ? kClosedGrace : kSlice;
-      if (now - *down_since >= grace) return fail(std::move(error));
-    }
-    if (now > deadline.at + kSlice) {
-      return fail(unanswered(RD_KAFKA_RESP_ERR__TIMED_OUT, "no answer in time"));
-    }
+    if (auto error = hopeless(deadline, down_since)) return fail(std::move(*error));
   }
 }
 
+// Why waiting for an answer is to end. Early once every broker has been tried in vain, so that a
+// wrong password or port is told at once; but not at the first closed connection, which a broker
+// that is just going down causes as well: its next one is refused.
+std::optional<Error> AdminImpl::hopeless(
+    const Deadline& deadline, std::optional<steady_clock::time_point>& down_since) const {
+  const auto now = steady_clock::now();
+  if (all_down_ && !contacted_) {
+    if (!down_since) down_since = now;
+    auto error = unanswered(RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN, "no broker could be reached");
+    const auto grace = error.code == kProtocolMismatch ? kClosedGrace : kSlice;
+    if (now - *down_since >= grace) return error;
+  }
+  if (now > deadline.at + kSlice) {
+    return unanswered(RD_KAFKA_RESP_ERR__TIMED_OUT, "no answer in time");
+  }
+  return std::nullopt;
+}
+
+// Not by DescribeCluster: a broker that is just starting, or that was away for too long, names no
+// broker at all for a moment, and librdkafka (2.15.1, rd_kafka_admin_response_parse) ends the
+// process on such an answer. The client's own metadata carry the id too.
 Result<std::string> AdminImpl::cluster_id(milliseconds timeout) {
   const Deadline deadline(timeout);
-  auto event = ask(RD_KAFKA_ADMIN_OP_DESCRIBECLUSTER, deadline, false,
-                   [&](const rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
-                     rd_kafka_DescribeCluster(client_.get(), options, queue);
-                   });
-  if (!event) return fail(event.error());
-  const auto* result = rd_kafka_event_DescribeCluster_result(event->get());
-  const char* id = rd_kafka_DescribeCluster_result_cluster_id(result);
-  return std::string(id == nullptr ? "" : id);
+  rd_kafka_poll(client_.get(), 0);
+  all_down_ = false;
+  std::optional<steady_clock::time_point> down_since;
+  auto asked = steady_clock::now();
+  bool told = false;  // there were metadata
+  while (true) {
+    rd_kafka_poll(client_.get(), 0);
+    char* id = rd_kafka_clusterid(client_.get(), static_cast<int>(kSlice.count()));
+    if (id != nullptr || told) {
+      std::string text(id == nullptr ? "" : id);  // brokers before 0.10.1 have none
+      if (id != nullptr) rd_kafka_mem_free(client_.get(), id);
+      contacted_ = true;
+      state_.clear_failure();
+      return text;
+    }
+    if (auto error = hopeless(deadline, down_since)) return fail(std::move(*error));
+    if (steady_clock::now() - asked < kAskAgain) continue;
+    // The client asks when it has connected, and not for long.
+    const rd_kafka_metadata_t* metadata = nullptr;
+    told = rd_kafka_metadata(client_.get(), 0, nullptr, &metadata,
+                             static_cast<int>(kRetryPause.count())) == RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (told) rd_kafka_metadata_destroy(metadata);
+    asked = steady_clock::now();
+  }
 }
 
 // --- Topics

@@ -167,6 +167,9 @@ std::string stable_text(std::string_view text) {
 }
 
 Error explain(const Endpoint& endpoint, std::string_view code, std::string_view text) {
+  // librdkafka calls a refused certificate what comes first: _SSL, or _TRANSPORT when the broker
+  // has hung up by then. The second would be waited for, but no waiting changes a certificate.
+  if (contains(text, "certificate verify failed")) code = "_SSL";
   Error error;
   error.domain = Domain::kKafka;
   error.code = code;

@@ -68,6 +68,14 @@ TEST(Explain, DropsWhatChangesFromOneAttemptToTheNext) {
                         "increase"));
 }
 
+TEST(Explain, ARefusedCertificateIsNoPassingState) {
+  const auto error =
+      explain(kEndpoint, "_TRANSPORT",
+              "ssl://k1:9093/bootstrap: error:0A000086:SSL routines::certificate verify failed");
+  EXPECT_FALSE(is_environment(error));
+  EXPECT_TRUE(mentions(error.remedy, "ssl.ca.location"));
+}
+
 TEST(Explain, NamesThePlaceAndTheRemedy) {
   const auto login =
       explain(kEndpoint, "_AUTHENTICATION", "k1:9092/1: SASL authentication error: x");
