@@ -342,6 +342,7 @@ Async<Result<std::vector<LedgerRow>>> read_ledger(postgres::Connection& connecti
 
 Async<Result<std::vector<Gap>>> read_gaps(postgres::Connection& connection, Handle handle) {
   auto query = connection.query(
+      sql::own_timeouts() +
       fmt::format("SELECT topic, partition, from_offset, to_offset, reason FROM {} WHERE task = {}"
                   " ORDER BY topic, partition, from_offset",
                   sql::table(handle.schema, "gap"), sql::literal(handle.task)));

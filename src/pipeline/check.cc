@@ -8,11 +8,13 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <variant>
 
 #include "kafka/admin.h"
 #include "kafka/errors.h"
 #include "ledger/ledger.h"
 #include "pipeline/failure.h"
+#include "pipeline/look.h"
 #include "pipeline/open.h"
 #include "postgres/catalog.h"
 #include "postgres/connection.h"
@@ -48,6 +50,7 @@ class Check {
     check_kafka();
     if (check_postgres()) {
       check_ledger();
+      check_start();
       if (check_table()) {
         check_identity();
         check_plan();
@@ -96,9 +99,11 @@ class Check {
   }
 
   void check_topics() {
+    all_topics_ = true;
     for (const auto& name : task_.source.topics) {
       auto topics = admin_->topics({name}, kTimeout);
       if (!topics) {
+        all_topics_ = false;
         error("topics", name, topics.error());
         continue;
       }
@@ -107,6 +112,7 @@ class Check {
       }
       for (const auto& topic : *topics) {
         if (!topic.may_read) {
+          all_topics_ = false;
           error("topics", topic.name, "this user may not read it",
                 fmt::format("Grant it: kafka-acls --bootstrap-server ... --add --allow-principal "
                             "User:NAME --operation Read --operation Describe --topic '{}'",
@@ -120,9 +126,14 @@ class Check {
 
   void describe_topic(const kafka::TopicInfo& topic) {
     auto marks = read_watermarks(*admin_, {topic});
-    if (!marks) return error("topics", topic.name, marks.error());
+    if (!marks) {
+      all_topics_ = false;
+      return error("topics", topic.name, marks.error());
+    }
     std::int64_t messages = 0;
     for (const auto& [key, mark] : *marks) messages += mark.end - mark.low;
+    topics_.push_back(topic);
+    watermarks_.insert(marks->begin(), marks->end());
     ok("topics", topic.name,
        fmt::format("{} partitions, offsets for up to {} messages", topic.partitions, messages));
   }
@@ -165,11 +176,12 @@ class Check {
     }
     db_.set_deadline(steady_clock::now() + seconds(60));
     auto facts = db_.drive(
-        db_.query("SELECT current_setting('server_version'), current_user, pg_is_in_recovery(), "
+        db_.query(std::string(Connection::own_timeouts()) +
+                  "SELECT current_setting('server_version'), current_user, pg_is_in_recovery(), "
                   "current_setting('default_transaction_read_only'), "
                   "coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false)"));
     if (!facts) return error("postgres", subject, facts.error()), false;
-    const auto& row = facts->front();
+    const auto& row = facts->back();
     role_ = row.text(0, 1);
     ok("postgres", subject,
        fmt::format("PostgreSQL {}, user {}, TLS {}", row.text(0, 0), role_,
@@ -206,6 +218,14 @@ class Check {
     ok("ledger", schema, "the task goes on where it was");
   }
 
+  // Offsets count for a task that has no positions of its own yet.
+  void check_start() {
+    if (!std::holds_alternative<task::StartOffsets>(task_.source.start)) return;
+    if (!all_topics_ || topics_.empty() || (was_ && !options_.reset)) return;
+    const auto starts = start_positions(*admin_, task_, topics_, watermarks_);
+    if (!starts) error("start", starts.error().code, starts.error());
+  }
+
   // After the table is known: a task of that name that reads or writes elsewhere is another one.
   void check_identity() {
     if (!was_ || options_.adopt || options_.reset) return;
@@ -222,6 +242,9 @@ class Check {
     if (!table) return error("table", task_.target.table, table.error()), false;
     table_ = std::move(*table);
     subject_ = table_.qualified();
+    if (auto apart = apart_from_ledger(table_, task_.target.ledger_schema); !apart) {
+      return error("table", subject_, apart.error()), false;
+    }
     if (!table_.may_use_schema) {
       error("table", subject_, "this role may not use its schema",
             fmt::format("GRANT USAGE ON SCHEMA {} TO {};", quoted(table_.schema), quoted(role_)));
@@ -416,6 +439,9 @@ class Check {
   std::optional<ledger::Identity> was_;  // of the ledger's task of that name
   ledger::Identity identity_;            // as it is now
   std::unique_ptr<kafka::Admin> admin_;
+  bool all_topics_ = false;  // are these two of all topics
+  std::vector<kafka::TopicInfo> topics_;
+  AllWatermarks watermarks_;
   Connection db_;
   std::string role_;
   TableInfo table_;

@@ -1,5 +1,7 @@
 #include "pipeline/look.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "pipeline/open.h"
@@ -57,10 +59,22 @@ Result<TargetLook> reach_target(const TaskSource& source, const std::string& app
   auto table = db.drive(postgres::read_table(db, *name));
   if (!table) return fail(table.error());
   look.table = std::move(*table);
+  if (auto apart = apart_from_ledger(look.table, look.handle.schema); !apart) {
+    return fail(apart.error());
+  }
   auto zone = read_zone(db, source.task.sync.time_zone);
   if (!zone) return fail(zone.error());
   look.zone = std::move(*zone);
   return look;
+}
+
+Result<bool> apart_from_ledger(const postgres::TableInfo& table, const std::string& schema) {
+  if (table.schema != schema) return true;
+  return fail(
+      Domain::kDocument, "target.table",
+      fmt::format("{} lies in the ledger's schema (target.ledger_schema)", table.qualified()),
+      "That schema is the ledger's alone: ALTER TABLE ... SET SCHEMA public, or choose "
+      "another target.ledger_schema.");
 }
 
 ledger::Identity identity_of(const std::string& cluster_id, const TargetLook& target,

@@ -33,8 +33,12 @@ struct TargetLook {
   postgres::TableInfo table;
   std::shared_ptr<const postgres::TimeZone> zone;  // of sync.time_zone; nullptr for UTC
 };
-// A connection failure comes explained.
+// A connection failure comes explained. Error if the table lies in the ledger's schema.
 Result<TargetLook> reach_target(const TaskSource& source, const std::string& application_name);
+
+// The ledger's schema holds nothing but the ledger: a target in it would be granted, copied and
+// dropped together with it.
+Result<bool> apart_from_ledger(const postgres::TableInfo& table, const std::string& schema);
 
 // Everything of an identity but the document's hash.
 ledger::Identity identity_of(const std::string& cluster_id, const TargetLook& target,

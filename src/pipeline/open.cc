@@ -255,6 +255,12 @@ class Opening {
       const auto marks = opened_.watermarks.find(key);
       if (marks == opened_.watermarks.end()) continue;
       if (next > marks->second.end) {
+        // The end was read before the position, and another process may have gone on meanwhile.
+        auto now = opened_.admin->watermarks({{key.topic, key.partition}}, kKafkaTimeout);
+        if (!now) return pass(now);
+        marks->second.end = now->begin()->second.end;
+      }
+      if (next > marks->second.end) {
         return fail(Domain::kLedger, "position_unproven",
                     fmt::format("{}/{} ends at offset {}, but this task has applied up to {}: the "
                                 "log was truncated, or this is another topic",

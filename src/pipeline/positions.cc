@@ -41,6 +41,7 @@ struct Starting {
   }
 
   Result<Positions> operator()(const task::StartOffsets& start) const {
+    if (auto known = all_known(start); !known) return fail(known.error());
     Positions starts;
     for (const auto& [key, marks] : watermarks) {
       auto topic = start.offsets.find(key.topic);
@@ -64,6 +65,30 @@ struct Starting {
       starts[key] = found->second;
     }
     return starts;
+  }
+
+  // A slip of the pen would otherwise go unnoticed until somebody misses messages.
+  Result<bool> all_known(const task::StartOffsets& start) const {
+    for (const auto& [name, offsets] : start.offsets) {
+      const auto topic = name.empty() && topics.size() == 1
+                             ? topics.begin()
+                             : std::find_if(topics.begin(), topics.end(),
+                                            [&](const auto& info) { return info.name == name; });
+      if (topic == topics.end()) {
+        return fail(Domain::kDocument, "source.start.offsets",
+                    name.empty() ? "names partitions, but not of which topic"
+                                 : fmt::format("names topic \"{}\", which is not read", name),
+                    fmt::format("Name topics of source.topics; there are {} now.", topics.size()));
+      }
+      for (const auto& [partition, offset] : offsets) {
+        if (partition < topic->partitions) continue;
+        return fail(Domain::kDocument, "source.start.offsets",
+                    fmt::format("names partition {} of topic \"{}\", which has no such partition",
+                                partition, topic->name),
+                    fmt::format("It has partitions 0 to {}.", topic->partitions - 1));
+      }
+    }
+    return true;
   }
 };
 
@@ -97,14 +122,16 @@ Result<Positions> start_positions(kafka::Admin& admin, const task::Task& task,
 Result<std::shared_ptr<const postgres::TimeZone>> read_zone(postgres::Connection& connection,
                                                             const std::string& name) {
   if (postgres::is_utc(name)) return nullptr;
-  auto rules = connection.drive(connection.query(postgres::TimeZone::sql(name)));
+  std::string sql(postgres::Connection::own_timeouts());
+  sql += postgres::TimeZone::sql(name);
+  auto rules = connection.drive(connection.query(std::move(sql)));
   if (!rules) {
     if (rules.error().code != "22023") return fail(rules.error());
     return fail(Domain::kDocument, "sync.time_zone",
                 fmt::format("PostgreSQL knows no time zone \"{}\"", name),
                 "SELECT name FROM pg_timezone_names lists those it knows.");
   }
-  auto zone = postgres::TimeZone::parse(rules->front().text(0, 0));
+  auto zone = postgres::TimeZone::parse(rules->back().text(0, 0));
   if (!zone) return fail(zone.error());
   return std::make_shared<const postgres::TimeZone>(std::move(*zone));
 }

@@ -25,7 +25,7 @@ Result<AllWatermarks> read_watermarks(kafka::Admin& admin,
                                       const std::vector<kafka::TopicInfo>& topics);
 
 // What `source.start` means now, for every partition. Errors of domain kDocument: offsets that do
-// not name every partition, or lie outside the log.
+// not name every partition, name one that is not there, or lie outside the log.
 Result<Positions> start_positions(kafka::Admin& admin, const task::Task& task,
                                   const std::vector<kafka::TopicInfo>& topics,
                                   const AllWatermarks& watermarks);
