@@ -311,7 +311,7 @@ def odd_settings_of_the_role():
                 "default_transaction_isolation = 'repeatable read'", "synchronous_commit = off",
                 "client_encoding = 'LATIN1'", "extra_float_digits = -15", "lock_timeout = '1ms'",
                 "standard_conforming_strings = off", "default_transaction_deferrable = on",
-                "idle_in_transaction_session_timeout = '5s'", "row_security = off", "enable_seqscan = off"]
+                "idle_in_transaction_session_timeout = '1ms'", "row_security = off", "enable_seqscan = off"]
     messages = [{"id": number, "d": "2026-02-03", "us": "2026/02/03", "ts": "2026-02-03 04:05:06",
                  "tz": "2026-02-03T04:05:06+02:00", "iv": "1 day 02:00:00", "f": 0.1234567890123456, "a": [1, None, 3],
                  "text": "Grüße \\ 'x' ✓", "x": "two <b>parts</b>"} for number in range(50)]
@@ -344,9 +344,9 @@ def a_short_statement_timeout_of_the_role():
     """The role's own is overruled; a slow table is not a bad message."""
     topic = Topic()
     rows = produce(topic, 0, 3)
-    with Database() as db, role_of(db, "statement_timeout = '500ms'", "synchronous_commit = off") as (user, uri):
+    with Database() as db, role_of(db, "statement_timeout = '20ms'", "synchronous_commit = off") as (user, uri):
         db.sql(TABLE)
-        db.sql("CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.6); RETURN NULL; END'; "
+        db.sql("CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.1); RETURN NULL; END'; "
                "CREATE TRIGGER slow AFTER INSERT ON t FOR EACH STATEMENT EXECUTE FUNCTION slow(); "
                f"GRANT INSERT, SELECT ON t TO {user}")
         document = numbered(topic, db, on_failure="deliver", tuning={"batch_rows": 2})

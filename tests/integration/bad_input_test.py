@@ -362,21 +362,6 @@ def postgres_tls_refused():
     listener.close()
 
 
-@test
-def postgres_tls_required_and_hosts_refused():
-    """Alone: it changes the server's pg_hba.conf."""
-    with fixture() as (topic, db):
-        url = urlsplit(db.uri)
-        with db.host_rules("hostssl all sluice 127.0.0.1/32 scram-sha-256"):
-            document = numbered(topic, db)
-            document["target"]["postgres"] = _with(db, options="?sslmode=disable")
-            refused(document, OTHER, "pg_hba.conf", "127.0.0.1", "sslmode=require")
-            document["target"]["postgres"] = _with(db, options="?sslmode=require")
-            Sluice.run(document, command="check").expect(0)
-        with db.host_rules():
-            refused(numbered(topic, db), OTHER, "pg_hba.conf", "127.0.0.1", f"hostssl {url.path[1:]} sluice 127.0.0.1/32")
-
-
 # ---- PostgreSQL: table, rights, ledger --------------------------------------------------------------------------------
 
 
@@ -473,6 +458,32 @@ def ledger_has_another_task_of_that_name():
         other = changed(document, target__table="public.u")
         refused(other, OTHER, document["name"], '"public"."t"', '"public"."u"', "another name")
         check_equal(db.rows("SELECT count(*) FROM public.u"), [(0,)])
+
+
+@concurrent_test
+def target_in_the_schema_of_the_ledger():
+    with fixture() as (topic, db):
+        Sluice.run(numbered(topic, db), "--until-end").expect(0)
+        db.sql("CREATE TABLE sluice.u (LIKE t)")
+        refused(changed(numbered(topic, db), target__table="sluice.u"), OTHER, '"sluice"."u"', "target.ledger_schema")
+
+
+# ---- what disturbs all others: last, when they have ended ---------------------------------------------------------------
+
+
+@test
+def postgres_tls_required_and_hosts_refused():
+    """Alone, after all others: it changes the server's pg_hba.conf."""
+    with fixture() as (topic, db):
+        url = urlsplit(db.uri)
+        with db.host_rules("hostssl all sluice 127.0.0.1/32 scram-sha-256"):
+            document = numbered(topic, db)
+            document["target"]["postgres"] = _with(db, options="?sslmode=disable")
+            refused(document, OTHER, "pg_hba.conf", "127.0.0.1", "sslmode=require")
+            document["target"]["postgres"] = _with(db, options="?sslmode=require")
+            Sluice.run(document, command="check").expect(0)
+        with db.host_rules():
+            refused(numbered(topic, db), OTHER, "pg_hba.conf", "127.0.0.1", f"hostssl {url.path[1:]} sluice 127.0.0.1/32")
 
 
 main()

@@ -251,9 +251,8 @@ def start_positions():
             document = numbered(topic, db)
             document["source"]["start"] = {"offsets": offsets}
             db.sql("TRUNCATE t")
-            ended = Sluice.run(document, "--until-end")
-            check(ended.code in (1, 2), f"start at {offsets}: exit code {ended.code}")
-            check(text in ended.err, f"start at {offsets}: '{text}' is not in: {ended.err[-800:]}")
+            until_end(document, code=1, texts=(text,))
+            Sluice.run(document, command="check").expect(1, text)
             check_rows(db, [], f"refused start at {offsets}")
 
 
