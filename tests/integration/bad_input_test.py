@@ -220,7 +220,7 @@ def _command_line(name, arguments, code, *texts):
     concurrent_test(body, name=f"command-line-{name}")
 
 
-_command_line("empty", [], DOCUMENT, "command is missing", "run, check or version")
+_command_line("empty", [], DOCUMENT, "command is missing", "run, check")
 _command_line("unknown-command", ["rnu", "x.yaml"], DOCUMENT, "rnu")
 _command_line("no-file", ["run"], DOCUMENT, "FILE")
 _command_line("unknown-option", ["run", "x.yaml", "--until-edn"], DOCUMENT, "--until-edn")
