@@ -33,6 +33,7 @@ Examples
   sluice preview orders.yaml             the next messages, each beside the row it would become
   sluice rehearse orders.yaml            write the next 10,000 messages and roll back
   sluice verify orders.yaml              is everything in the topic in the table?
+  sluice dead-letters list orders.yaml   what was set aside, by cause
 
 Exit codes of run
   0  applied, or handled by the failure policy        1  failed
@@ -52,6 +53,27 @@ sequences advance, existing rows that it changes are locked until it ends, dead 
 vacuum, and triggers may act outside of the database.
 
 Exit codes: 0 a run would get through; 1 it would stop, or the rehearsal itself could not go on.)";
+
+void add_letter_filter(CLI::App& command, Options& options) {
+  command.add_option("--task", options.task, "letters of this task instead of the document's")
+      ->type_name("NAME");
+  command.add_option("--id", options.ids, "only these letters")->type_name("N");
+  command.add_option("--code", options.code, "only letters with this code or SQLSTATE")
+      ->type_name("CODE");
+  command.add_option("--column", options.column, "only letters of this column")->type_name("NAME");
+  command.add_option("--topic", options.topic, "only letters of this topic")->type_name("NAME");
+  command.add_option("--before", options.before, "only letters that failed before this time")
+      ->type_name("TIME");
+  command.add_flag("--json", options.json, "as JSON on standard output");
+}
+
+constexpr const char* kReplayFooter = R"(
+Rows and the removal of their letters are one transaction: a replay that is killed, or run twice at
+once, doubles nothing. Letters that fail again stay with their new reason. With write: upsert a
+letter is older than what came after it and replaces it, unless sync.only_if_newer says which row
+is newer.
+
+Exit codes: 0 all letters became rows; 1 some failed again or were left.)";
 
 constexpr const char* kPreviewFooter = R"(
 Values are shown as PostgreSQL reads them for the target's columns. Constraints, triggers and the
@@ -125,6 +147,24 @@ int execute(int argc, char** argv) {
   add_common(*verify, options);
   verify->add_flag("--json", options.json, "as one JSON object on standard output");
 
+  auto* letters = app.add_subcommand(
+      "dead-letters", "list, show, replay or purge what on_failure: deliver has set aside");
+  letters->require_subcommand(1);
+  auto* list = letters->add_subcommand("list", "how many there are, by cause");
+  auto* show = letters->add_subcommand("show", "letters with their reason, key, value and headers");
+  auto* replay = letters->add_subcommand(
+      "replay", "write them by this document; those that become rows are removed with it");
+  auto* purge = letters->add_subcommand("purge", "delete them");
+  for (auto* command : {list, show, replay, purge}) {
+    add_common(*command, options);
+    add_letter_filter(*command, options);
+  }
+  show->add_option("-n,--limit", options.limit, "how many letters")
+      ->capture_default_str()
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1000}));
+  purge->add_flag("--all", options.all, "every letter of the task");
+  replay->footer(kReplayFooter);
+
   auto* version =
       app.add_subcommand("version", "print the versions of sluice and its Kafka client");
   app.set_version_flag("--version", std::string("sluice ") + SLUICE_VERSION);
@@ -139,9 +179,14 @@ int execute(int argc, char** argv) {
   if (preview->parsed()) return preview_command(options);
   if (rehearse->parsed()) return rehearse_command(options);
   if (verify->parsed()) return verify_command(options);
+  if (list->parsed()) return list_letters_command(options);
+  if (show->parsed()) return show_letters_command(options);
+  if (replay->parsed()) return replay_letters_command(options);
+  if (purge->parsed()) return purge_letters_command(options);
   if (version->parsed()) return version_command();
   std::fputs(
-      "error: a command is missing: run, check, preview, rehearse, verify or version\n  -> sluice "
+      "error: a command is missing: run, check, preview, rehearse, verify, dead-letters or "
+      "version\n  -> sluice "
       "--help "
       "says what is "
       "possible\n",

@@ -1,19 +1,15 @@
 // sluice preview, sluice rehearse and sluice verify: what they print.
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
 #include <boost/json.hpp>
-#include <chrono>
 #include <cstdio>
 #include <string>
 
-#include "base/buffer.h"
 #include "cli/options.h"
+#include "cli/show.h"
 #include "cli/terminal.h"
-#include "json/text.h"
-#include "json/writer.h"
 #include "pipeline/preview.h"
 #include "pipeline/rehearse.h"
 #include "pipeline/verify.h"
@@ -24,23 +20,6 @@ namespace {
 using pipeline::PreviewCell;
 using pipeline::PreviewedMessage;
 using Becomes = PreviewedMessage::Becomes;
-
-void print(const std::string& text) { std::fputs(text.c_str(), stdout); }
-
-std::string time_text(std::int64_t timestamp_ms) {
-  if (timestamp_ms < 0) return "no timestamp";
-  const std::chrono::sys_time<std::chrono::milliseconds> time{
-      std::chrono::milliseconds(timestamp_ms)};
-  const auto seconds = std::chrono::floor<std::chrono::seconds>(time);
-  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z", seconds, (time - seconds).count());
-}
-
-boost::json::object json_of(const Error& error) {
-  return {{"from", std::string(name_of(error.domain))},
-          {"code", error.code},
-          {"message", error.message},
-          {"remedy", error.remedy}};
-}
 
 // ---- preview
 
@@ -56,15 +35,6 @@ std::string_view name_of_becomes(Becomes becomes) {
       return "failure";
   }
   return "failure";
-}
-
-// Bytes as JSON: as a string if they are UTF-8, else {"base64": ...}.
-boost::json::value json_of_bytes(const std::optional<std::string>& bytes) {
-  if (!bytes) return nullptr;
-  if (json::is_utf8(*bytes)) return boost::json::string(*bytes);
-  Buffer base64;
-  json::append_base64(base64, *bytes);
-  return boost::json::object{{"base64", std::string(base64.view())}};
 }
 
 boost::json::object json_of(const PreviewedMessage& message) {
@@ -94,23 +64,8 @@ boost::json::object json_of(const PreviewedMessage& message) {
                             {"value_bytes", message.value_bytes},
                             {"becomes", name_of_becomes(message.becomes)}};
   if (!row.empty()) shown["row"] = std::move(row);
-  if (message.error) shown["error"] = json_of(*message.error);
+  if (message.error) shown["error"] = json_of_error(*message.error);
   return shown;
-}
-
-// For one line of a terminal: what is not printable becomes a point.
-std::string excerpt(std::string_view bytes, std::int64_t whole, std::size_t width) {
-  std::string text;
-  const bool utf8 = json::is_utf8(bytes);
-  for (const char c : bytes.substr(0, width)) {
-    const auto byte = static_cast<unsigned char>(c);
-    text.push_back(byte < 0x20 || byte == 0x7f || (!utf8 && byte >= 0x80) ? '.' : c);
-  }
-  while (utf8 && !text.empty() && !json::is_utf8(text)) text.pop_back();  // cut in a character
-  if (whole > static_cast<std::int64_t>(text.size())) {
-    text += fmt::format("... ({} bytes)", grouped(whole));
-  }
-  return text;
 }
 
 void print_message(const PreviewedMessage& message, std::size_t width) {
@@ -221,14 +176,14 @@ boost::json::object json_of(const pipeline::RehearsalReport& report) {
                             {"wal_bytes", figures.wal_bytes},
                             {"causes", std::move(causes)}};
   if (report.stopped_by) {
-    boost::json::object stop = json_of(*report.stopped_by);
+    boost::json::object stop = json_of_error(*report.stopped_by);
     stop["topic"] = report.stop_key.topic;
     stop["partition"] = report.stop_key.partition;
     stop["offset"] = report.stop_offset;
     shown["would_stop"] = std::move(stop);
   }
   if (report.error) {
-    shown["error"] = json_of(*report.error);
+    shown["error"] = json_of_error(*report.error);
     shown["error_class"] = name_of(report.error_class);
     shown["holders"] = boost::json::value_from(report.holders);
   }
@@ -317,7 +272,7 @@ boost::json::object json_of(const pipeline::Verification& result) {
                     {"reason", gap.reason}});
   }
   boost::json::array problems;
-  for (const auto& problem : result.problems) problems.push_back(json_of(problem));
+  for (const auto& problem : result.problems) problems.push_back(json_of_error(problem));
   boost::json::object shown{{"all_applied", result.all_applied()},
                             {"begun", result.begun},
                             {"partitions", std::move(partitions)},
@@ -384,7 +339,7 @@ int preview_command(const Options& options) {
     boost::json::array messages;
     for (const auto& message : preview->messages) messages.push_back(json_of(message));
     boost::json::array errors;
-    for (const auto& error : preview->target_errors) errors.push_back(json_of(error));
+    for (const auto& error : preview->target_errors) errors.push_back(json_of_error(error));
     print(boost::json::serialize(
               boost::json::object{{"task", loaded->task.name},
                                   {"from", preview->begun ? "ledger" : "start"},

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "cli/document.h"
 #include "pipeline/environment.h"
@@ -28,6 +29,15 @@ struct Options {
   std::int64_t preview_count = 10;
   std::int64_t rehearse_count = 10'000;  // one transaction holds them all
   bool from_start = false;
+  // dead-letters
+  std::string task;
+  std::vector<std::int64_t> ids;
+  std::string code;
+  std::string column;
+  std::string topic;
+  std::string before;
+  std::int64_t limit = 10;
+  bool all = false;
 };
 
 // Each returns the exit code of the process.
@@ -36,6 +46,10 @@ int check_command(const Options& options);
 int preview_command(const Options& options);
 int rehearse_command(const Options& options);
 int verify_command(const Options& options);
+int list_letters_command(const Options& options);
+int show_letters_command(const Options& options);
+int replay_letters_command(const Options& options);
+int purge_letters_command(const Options& options);
 
 // SIGINT and SIGTERM as a file descriptor, so that a command ends in its own order. Before threads
 // are started: they inherit the mask.

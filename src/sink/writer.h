@@ -96,21 +96,24 @@ class Writer {
                                      std::map<std::string, ledger::TopicState> topics,
                                      std::map<ledger::Key, std::int64_t> start);
 
-  // A rehearsal: one transaction that every rehearse() writes its batch into, as apply() would, and
-  // that end_rehearsal() rolls back. No ledger, no dead letters, no policy: bad rows go into the
-  // batch's failures, the others are written. Errors are the server's; after one only drop() makes
-  // sense.
-  struct Rehearsal {
+  // A transaction apart from the task's positions: begin_apart(), then write_apart() for each
+  // batch, as apply() would write it, then one of the two ends. No ledger, no dead letters, no
+  // policy (on_failure must be kDiscard): bad rows go into the batch's failures, the others are
+  // written. In between the caller may use active() for statements of its own. Errors are the
+  // server's; after one only drop() makes sense.
+  struct Apart {
     std::int64_t written = 0;  // rows
     std::int64_t deleted = 0;  // keys
     // Of upserts: distinct keys of a batch that the table had before, and that it had not.
     std::int64_t keys_there = 0;
     std::int64_t keys_new = 0;
-    std::int64_t wal_bytes = 0;  // of the whole server meanwhile
+    std::int64_t wal_bytes = 0;  // of the whole server meanwhile; of a rehearsal only
   };
-  Async<Result<bool>> begin_rehearsal(const Plan& plan);
-  Async<Result<bool>> rehearse(Batch& batch, const Plan& plan, const Records& records);
-  Async<Result<Rehearsal>> end_rehearsal();
+  Async<Result<bool>> begin_apart(const Plan& plan);
+  Async<Result<bool>> write_apart(Batch& batch, const Plan& plan, const Records& records);
+  Async<Result<Apart>> roll_back_apart();
+  // An error of the connection leaves it in doubt: what the caller wrote besides must tell.
+  Async<Result<Apart>> commit_apart();
 
   // Closes the socket at once; whatever was open is rolled back by the server, or in doubt.
   void drop();
@@ -185,8 +188,8 @@ class Writer {
   };
   Before before_;
 
-  std::optional<Rehearsal> rehearsal_;  // while one is under way
-  std::string rehearsal_from_;          // where the WAL was when it began
+  std::optional<Apart> apart_;  // while such a transaction is under way
+  std::string apart_from_;      // where the WAL was when it began
 
   // Scratch of one range, kept for its memory.
   Compaction compaction_;            // what is left of the range's changes, by key

@@ -231,7 +231,7 @@ Async<Writer::Step> Writer::stage_shape(Batch& batch, const Plan& plan, std::uin
     sql += fmt::format(" ON CONFLICT ({}) DO {}", key_list(plan),
                        set.empty() ? "NOTHING" : "UPDATE SET " + set);
   }
-  if (rehearsal_ && plan.way == Way::kStageUpsert) {
+  if (apart_ && plan.way == Way::kStageUpsert) {
     Async<Step> counting = count_keys(plan);
     auto counted = co_await counting;
     if (!counted) co_return counted;
@@ -307,7 +307,7 @@ Async<Writer::Step> Writer::write_isolated(Batch& batch, const Plan& plan, const
                                      begin + static_cast<std::ptrdiff_t>(piece.to),
                                      [](const Row& row) { return !row.dead; });
     if (alive == 0) continue;
-    const std::optional<Rehearsal> before = rehearsal_;
+    const std::optional<Apart> before = apart_;
     Async<Step> saving = execute("SAVEPOINT sluice");
     auto step = co_await saving;
     if (!step) co_return step;
@@ -321,7 +321,7 @@ Async<Writer::Step> Writer::write_isolated(Batch& batch, const Plan& plan, const
       step = co_await checking;
       if (step) continue;
     }
-    rehearsal_ = before;
+    apart_ = before;
     Failed failed = step.error();
     const bool twice = failed.error.code == "21000" && alive > 1;
     if (!twice && config_.classify(failed.error, failed.phase) != FailureClass::kData) {

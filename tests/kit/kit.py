@@ -506,7 +506,7 @@ class Sluice:
                  environment: Optional[Dict[str, str]] = None, summary: bool = False):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="sluice-test-"))
         self._summary = self.folder / "summary.json"
-        line = [_environment("SLUICE_BIN"), command]
+        line = [_environment("SLUICE_BIN"), *command.split()]
         if isinstance(document, dict):
             self.file = self.folder / "task.yaml"
             self.file.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8")

@@ -1,4 +1,4 @@
-// The part of Writer that rehearses: the real statements, rolled back.
+// The part of Writer that writes apart from positions: rehearse and replay.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -11,8 +11,8 @@ using postgres::Connection;
 using postgres::Rows;
 using std::chrono::steady_clock;
 
-Async<Result<bool>> Writer::begin_rehearsal(const Plan& plan) {
-  SLUICE_CHECK(config_.on_failure == task::OnFailure::kDiscard && !rehearsal_);
+Async<Result<bool>> Writer::begin_apart(const Plan& plan) {
+  SLUICE_CHECK(config_.on_failure == task::OnFailure::kDiscard && !apart_);
   Async<Result<bool>> connecting = connect();
   auto connected = co_await connecting;
   if (!connected) co_return connected;
@@ -30,16 +30,15 @@ Async<Result<bool>> Writer::begin_rehearsal(const Plan& plan) {
   if (!opened) co_return fail(opened.error());
   if (!fits(plan, *opened)) {
     co_return fail(Domain::kPostgres, "signature",
-                   fmt::format("{} was altered while the rehearsal began", plan.target),
-                   "Rehearse again.");
+                   fmt::format("{} was altered while this began", plan.target), "Try again.");
   }
-  rehearsal_from_ = (*opened)[3].text(0, 0);
-  rehearsal_.emplace();
+  apart_from_ = (*opened)[3].text(0, 0);
+  apart_.emplace();
   co_return true;
 }
 
-Async<Result<bool>> Writer::rehearse(Batch& batch, const Plan& plan, const Records& records) {
-  SLUICE_CHECK(rehearsal_.has_value());
+Async<Result<bool>> Writer::write_apart(Batch& batch, const Plan& plan, const Records& records) {
+  SLUICE_CHECK(apart_.has_value());
   // Nothing shall stop it before its end: what would have, its caller finds out.
   Breaker never(1.0, static_cast<int>(batch.record_partitions.size()) + 1);
   Async<Step> writing = write_isolated(batch, plan, records, never);
@@ -47,7 +46,7 @@ Async<Result<bool>> Writer::rehearse(Batch& batch, const Plan& plan, const Recor
   if (!written) co_return fail(written.error().error);
   for (const Row& row : batch.rows) {
     if (row.dead) continue;
-    ++(row.operation == Operation::kDelete ? rehearsal_->deleted : rehearsal_->written);
+    ++(row.operation == Operation::kDelete ? apart_->deleted : apart_->written);
   }
   co_return true;
 }
@@ -67,24 +66,40 @@ Async<Writer::Step> Writer::count_keys(const Plan& plan) {
   Async<Result<std::vector<Rows>>> counting = connection_.query(std::move(sql));
   auto counted = co_await counting;
   if (!counted) co_return tl::unexpected(Failed{counted.error(), Phase::kWrite, std::nullopt});
-  rehearsal_->keys_there += counted->front().integer(0, 0);
-  rehearsal_->keys_new += counted->front().integer(0, 1);
+  apart_->keys_there += counted->front().integer(0, 0);
+  apart_->keys_new += counted->front().integer(0, 1);
   co_return true;
 }
 
-Async<Result<Writer::Rehearsal>> Writer::end_rehearsal() {
-  SLUICE_CHECK(rehearsal_.has_value());
+Async<Result<Writer::Apart>> Writer::roll_back_apart() {
+  SLUICE_CHECK(apart_.has_value());
   connection_.set_deadline(steady_clock::now() + kServerPatience);
   std::string sql = fmt::format(
       "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), {})::bigint; "
       "ROLLBACK",
-      Connection::literal(rehearsal_from_));
+      Connection::literal(apart_from_));
   Async<Result<std::vector<Rows>>> ending = connection_.query(std::move(sql));
   auto ended = co_await ending;
   if (!ended) co_return fail(ended.error());
-  Rehearsal figures = *rehearsal_;
-  rehearsal_.reset();
+  Apart figures = *apart_;
+  apart_.reset();
   figures.wal_bytes = ended->front().integer(0, 0);
+  co_return figures;
+}
+
+Async<Result<Writer::Apart>> Writer::commit_apart() {
+  SLUICE_CHECK(apart_.has_value());
+  connection_.set_deadline(steady_clock::now() + config_.statement_timeout + kServerPatience);
+  Async<Result<std::vector<Rows>>> committing =
+      connection_.query("SET CONSTRAINTS ALL IMMEDIATE; COMMIT");
+  auto committed = co_await committing;
+  if (!committed) co_return fail(committed.error());
+  if (committed->back().tag() != "COMMIT") {
+    co_return fail(Domain::kPostgres, "25P02",
+                   "PostgreSQL answered COMMIT with ROLLBACK: a statement had failed");
+  }
+  Apart figures = *apart_;
+  apart_.reset();
   co_return figures;
 }
 
