@@ -103,7 +103,7 @@ int run(const Arguments& arguments) {
   }
   std::printf("seed %llu\n%zu passed, %zu failed\n",
               static_cast<unsigned long long>(arguments.seed), report.passed(), report.failed());
-  return report.failed() == 0 && report.passed() > 0 ? 0 : 1;
+  return report.failed() == 0 ? 0 : 1;  // none may fit -k; ./test counts over all programs
 }
 
 }  // namespace
