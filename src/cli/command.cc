@@ -109,6 +109,9 @@ int execute(int argc, char** argv) {
   run->add_flag("--reset", options.run.open.reset,
                 "forget all positions and begin again at source.start (rows stay)")
       ->excludes(adopt);
+  run->add_flag("--take-over", options.run.open.take_over,
+                "run this document although processes run another one: those end")
+      ->excludes("--reset");
   run->add_option("--log-format", options.log_format, "text or json; logs go to standard error")
       ->check(CLI::IsMember({"auto", "text", "json"}))
       ->capture_default_str();

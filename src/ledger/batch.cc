@@ -124,11 +124,11 @@ std::string move_sql(const Handle& handle, std::int64_t epoch, const std::vector
   for (const Move& move : moves) {
     SLUICE_CHECK(move.from <= move.to);
     values += fmt::format(
-        "{}({}, {}, {}::bigint, {}::bigint, {}, {}, {}::bigint, {}::bigint, {}::bigint, {})",
+        "{}({}, {}, {}::bigint, {}::bigint, {}, {}, {}::bigint, {}::bigint, {}::bigint)",
         values.empty() ? "" : ", ", sql::literal(move.key.topic), move.key.partition, move.from,
         move.to, move.last_offset < 0 ? "NULL::bigint" : std::to_string(move.last_offset),
         timestamp_literal(move.last_offset < 0 ? kNoTimestamp : move.last_timestamp_ms),
-        move.applied, move.discarded, move.dead, move.complete);
+        move.applied, move.discarded, move.dead);
   }
   return fmt::format(
       "WITH moved AS (UPDATE {} AS l SET next_offset = m.to_offset,"
@@ -137,10 +137,9 @@ std::string move_sql(const Handle& handle, std::int64_t epoch, const std::vector
       " ELSE m.last_timestamp END,"
       " applied = l.applied + m.applied, discarded = l.discarded + m.discarded,"
       " dead = l.dead + m.dead,"
-      " complete_at = CASE WHEN m.complete THEN pg_catalog.now() ELSE l.complete_at END,"
       " updated_at = pg_catalog.now()"
       " FROM (VALUES {}) AS m (topic, partition, from_offset, to_offset, last_offset,"
-      " last_timestamp, applied, discarded, dead, complete)"
+      " last_timestamp, applied, discarded, dead)"
       " WHERE l.task = {} AND l.topic = m.topic AND l.partition = m.partition"
       " AND l.next_offset = m.from_offset AND l.epoch = {} RETURNING 1)"
       " SELECT 1 / (pg_catalog.count(*) = {})::integer FROM moved",

@@ -340,6 +340,36 @@ Async<Result<std::vector<LedgerRow>>> read_ledger(postgres::Connection& connecti
   co_return ledger;
 }
 
+Async<Result<std::int64_t>> mark_complete(postgres::Connection& connection, Handle handle,
+                                          std::string when, std::map<Key, std::int64_t> ends) {
+  std::string values;
+  for (const auto& [key, end] : ends) {
+    values += fmt::format("{}({}, {}, {}::bigint)", values.empty() ? "" : ", ",
+                          sql::literal(key.topic), key.partition, end);
+  }
+  if (values.empty()) co_return 0;
+  auto query = connection.query(fmt::format(
+      "BEGIN; SET LOCAL lock_timeout = '2s'; "
+      "WITH at_end AS (SELECT l.task, l.topic, l.partition FROM {0} l"
+      " JOIN (VALUES {1}) AS e (topic, partition, end_offset)"
+      " ON e.topic = l.topic AND e.partition = l.partition"
+      " WHERE l.task = {2} AND l.next_offset >= e.end_offset"
+      " AND EXISTS (SELECT FROM {3} t WHERE t.id = l.task AND t.uid = {4})"
+      " ORDER BY l.topic, l.partition FOR UPDATE OF l)"
+      " UPDATE {0} AS l SET complete_at = greatest(l.complete_at, {5}::timestamptz) FROM at_end a"
+      " WHERE l.task = a.task AND l.topic = a.topic AND l.partition = a.partition; COMMIT",
+      sql::table(handle.schema, "ledger"), values, sql::literal(handle.task),
+      sql::table(handle.schema, "task"), sql::literal(handle.uid), sql::literal(when)));
+  auto results = co_await query;
+  if (!results) {
+    auto rollback = sql::roll_back(connection);
+    auto ended = co_await rollback;
+    static_cast<void>(ended);  // the first error says what happened
+    co_return fail(std::move(results.error()));
+  }
+  co_return (*results)[2].affected();
+}
+
 Async<Result<std::vector<Gap>>> read_gaps(postgres::Connection& connection, Handle handle) {
   auto query = connection.query(
       sql::own_timeouts() +

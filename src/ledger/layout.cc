@@ -104,6 +104,45 @@ SELECT l.task, l.topic, l.partition, l.next_offset, l.applied, l.discarded, l.de
                      || t.halt_offset, '')
          || coalesce(': ' || t.halt_message, '') AS halt
 FROM {0}.ledger l JOIN {0}.task t ON t.id = l.task;
+
+CREATE VIEW {0}.freshness AS
+SELECT l.task,
+       CASE WHEN count(l.complete_at) = count(*) THEN min(l.complete_at) END AS complete_until,
+       count(*) AS partitions,
+       count(*) FILTER (WHERE l.complete_at IS NULL) AS never_complete,
+       max(l.updated_at) AS updated_at,
+       bool_or(t.halt_reason IS NOT NULL) AS halted
+FROM {0}.ledger l JOIN {0}.task t ON t.id = l.task
+GROUP BY l.task;
+
+CREATE PROCEDURE {0}.wait_until(task text, until timestamptz DEFAULT clock_timestamp(),
+                                timeout interval DEFAULT '10 minutes')
+LANGUAGE plpgsql AS $wait$
+DECLARE
+  seen record;
+  began timestamptz := clock_timestamp();
+BEGIN
+  LOOP
+    SELECT f.complete_until, f.halted INTO seen FROM {0}.freshness f WHERE f.task = $1;
+    IF NOT FOUND THEN
+      RAISE EXCEPTION 'the ledger knows no task "%"', $1 USING ERRCODE = 'no_data_found';
+    END IF;
+    EXIT WHEN seen.complete_until >= $2;
+    IF seen.halted THEN
+      RAISE EXCEPTION 'task "%" is halted: it will not become complete', $1
+        USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    IF clock_timestamp() - began > $3 THEN
+      RAISE EXCEPTION 'task "%" is complete until %, not until %', $1,
+        coalesce(seen.complete_until::text, 'an unknown time'), $2
+        USING ERRCODE = 'query_canceled', HINT = 'Is it running? An idle task says once a minute '
+          'that it is complete.';
+    END IF;
+    COMMIT;
+    PERFORM pg_sleep(0.2);
+  END LOOP;
+END
+$wait$;
 )sql";
 
 struct Comment {
@@ -223,6 +262,21 @@ constexpr Comment kComments[] = {
     {"COLUMN {}.progress.complete_at",
      "When the end of the partition was last seen with everything before it applied."},
     {"COLUMN {}.progress.halt", "What stopped the task; null while it may run."},
+
+    {"VIEW {}.freshness",
+     "Until when the target of each task is complete, for queries that must not see half a day."},
+    {"COLUMN {}.freshness.task", "The task."},
+    {"COLUMN {}.freshness.complete_until",
+     "Every message that was in the topics at this time is applied, discarded or a dead letter; "
+     "null while some partition was never seen at its end."},
+    {"COLUMN {}.freshness.partitions", "How many partitions the task has."},
+    {"COLUMN {}.freshness.never_complete", "How many of them were never seen at their end."},
+    {"COLUMN {}.freshness.updated_at", "When a position last changed."},
+    {"COLUMN {}.freshness.halted", "Whether the task is halted."},
+    {"PROCEDURE {}.wait_until(text, timestamptz, interval)",
+     "Returns once the target of a task is complete until the given time (now, if none is given); "
+     "fails if the task is halted or unknown, or after the timeout. CALL it outside of a "
+     "transaction."},
 };
 
 }  // namespace
@@ -251,7 +305,7 @@ std::string grant_sql(const std::string& schema, const std::string& role) {
   const std::string grantee = postgres::Connection::identifier(role);
   return fmt::format(
       "GRANT USAGE ON SCHEMA {0} TO {1};"
-      " GRANT SELECT ON {0}.version, {0}.progress TO {1};"
+      " GRANT SELECT ON {0}.version, {0}.progress, {0}.freshness TO {1};"
       " GRANT SELECT, INSERT, UPDATE, DELETE ON {0}.task, {0}.ledger TO {1};"
       " GRANT SELECT, INSERT ON {0}.dead_letter, {0}.gap TO {1};",
       quoted, grantee);

@@ -131,6 +131,13 @@ Async<Result<bool>> add_partitions(postgres::Connection& connection, Handle hand
                                    std::int64_t epoch, std::map<std::string, TopicState> topics,
                                    std::map<Key, std::int64_t> start);
 
+// Says in complete_at that the partitions among `ends` whose position is at their end or beyond
+// were complete at `when` (a timestamptz of the server, read before the ends were asked for). Waits
+// for batches that hold their rows, up to 2 s (55P03). Never moves complete_at back. Returns how
+// many of `ends` are complete until then.
+Async<Result<std::int64_t>> mark_complete(postgres::Connection& connection, Handle handle,
+                                          std::string when, std::map<Key, std::int64_t> ends);
+
 struct Gap {
   Key key;
   std::int64_t from = 0;
@@ -164,7 +171,6 @@ struct Move {
   std::int64_t last_offset = -1;  // of the last record in the range; -1: no record (end only)
   std::int64_t last_timestamp_ms = -1;
   std::int64_t applied = 0, discarded = 0, dead = 0;  // to be added
-  bool complete = false;  // `to` was the end of the partition: sets complete_at
 };
 // One UPDATE that raises an error (22012) unless it hits every row at its expected position and
 // epoch.

@@ -114,7 +114,7 @@ class LaneProtocol {
   void revoked(const Key& key);
 
   // kIdle -> kLocking. Every range must start at the lane's position of an assigned partition; each
-  // partition at most once. from == to is allowed (only complete_at is written).
+  // partition at most once. from == to is allowed (a look: nothing moves).
   void begin(std::vector<Range> batch);
   // The task row's epoch (0: there is no task row) and the ledger rows of the batch, read under
   // their locks. kGo, kReposition or kStop.

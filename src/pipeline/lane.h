@@ -108,7 +108,6 @@ class Lane {
   struct PartitionState {
     std::int64_t next = 0;   // behind the last offset put into a batch
     bool maybe_more = true;  // its queue was not seen empty since the last wake-up
-    bool at_end = false;     // the queue's last word was its end
     bool ended = false;      // cut: nothing more is taken
   };
   struct Side {

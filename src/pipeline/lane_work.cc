@@ -60,7 +60,6 @@ bool Lane::fill_partition(const ledger::Key& key, PartitionState& state) {
 void Lane::take(const ledger::Key& key, PartitionState& state, kafka::Record record) {
   // Below the position: fetched before a seek. Behind a cut: not to be applied.
   if (state.ended || record.offset() < state.next) return;
-  state.at_end = false;
   if (!filling_->has_messages()) {
     filling_->opened = steady_clock::now();
     filling_->batch.first_sequence = sequence_;
@@ -77,7 +76,6 @@ void Lane::take(const ledger::Key& key, PartitionState& state, kafka::Record rec
   range.to = state.next = offset + 1;
   range.last_offset = offset;
   range.last_timestamp_ms = record.timestamp_ms();
-  range.at_end = false;
   filling_->timestamps_ms.push_back(range.last_timestamp_ms);
   filling_->bytes += static_cast<std::int64_t>(record.key().size() + record.value().size());
   filling_->records.push(std::move(record));
@@ -101,14 +99,10 @@ void Lane::handle_event(const ledger::Key& key, PartitionState& state,
                         const kafka::PartitionEvent& event) {
   switch (event.kind) {
     case kafka::PartitionEvent::Kind::kEnd:
-      state.at_end = true;
       if (event.offset > state.next) {
         sink::Batch& batch = filling_->batch;
         const std::uint16_t index = batch.partition_index(key, state.next);
         batch.partitions[index].to = state.next = event.offset;
-      }
-      for (auto& range : filling_->batch.partitions) {
-        if (range.key == key) range.at_end = true;
       }
       return;
     case kafka::PartitionEvent::Kind::kOffsetInvalid: {
@@ -143,7 +137,7 @@ bool Lane::due() const {
 }
 
 // An idle lane looks at the ledger once in a while: it would else never learn of a reset, a halt or
-// a failover. The look is a batch without offsets; it says that what it knows is complete.
+// a failover. The look is a batch without offsets.
 bool Lane::look_due() const {
   return !partitions_.empty() && !stopping_ && !release_by_ && filling_->batch.partitions.empty() &&
          steady_clock::now() - looked_at_ >= kLookPeriod;
@@ -152,8 +146,7 @@ bool Lane::look_due() const {
 void Lane::look() {
   for (const auto& [key, state] : partitions_) {
     if (state.ended) continue;
-    const std::uint16_t index = filling_->batch.partition_index(key, state.next);
-    filling_->batch.partitions[index].at_end = state.at_end;
+    filling_->batch.partition_index(key, state.next);
   }
 }
 

@@ -84,6 +84,7 @@ class Opening {
     opened_.group = task_.source.group.value_or(ledger::group_name(opened_.handle));
     if (auto read = read_positions(); !read) return pass(read);
     if (auto checked = look_for_gaps(); !checked) return pass(checked);
+    opened_.topics = std::move(topics_);
     return std::move(opened_);
   }
 
@@ -142,7 +143,8 @@ class Opening {
     if (edited || !same) {
       // The group that a copied ledger names is the original's; the copy gets one of its own,
       // unless the document says which.
-      if (!elsewhere(opened_.row.identity, identity_) || task_.source.group) {
+      const bool shared = !elsewhere(opened_.row.identity, identity_) || task_.source.group;
+      if (shared && !options_.take_over) {
         if (auto free = nobody_runs_it("with another document "); !free) return free;
       }
       change.identity = identity_;
@@ -160,6 +162,10 @@ class Opening {
                                           halt.reason));
     }
     if (auto known = compare_topics(change, changes); !known) return known;
+    if (options_.take_over) {
+      changes = true;
+      opened_.notes.emplace_back("taken over: processes that run another document end");
+    }
     if (!changes) return true;
     auto raised = db().drive(ledger::raise_epoch(db(), handle(), std::move(change)));
     if (!raised) return pass(raised);

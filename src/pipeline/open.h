@@ -20,8 +20,9 @@
 namespace sluice::pipeline {
 
 struct OpenOptions {
-  bool adopt = false;  // this cluster, target or table is the task's from now on
-  bool reset = false;  // forget all positions, begin again at `source.start`
+  bool adopt = false;      // this cluster, target or table is the task's from now on
+  bool reset = false;      // forget all positions, begin again at `source.start`
+  bool take_over = false;  // raise the epoch: processes that run another document end
 };
 
 struct OpenedTask {
@@ -31,6 +32,7 @@ struct OpenedTask {
   std::shared_ptr<const postgres::TimeZone> zone;  // of sync.time_zone; nullptr for UTC
   std::string group;
   std::map<ledger::Key, std::int64_t> positions;        // of the ledger
+  std::vector<kafka::TopicInfo> topics;                 // when it was opened
   std::map<ledger::Key, kafka::Watermarks> watermarks;  // when it was opened
   std::vector<std::string>
       notes;  // for the operator: halt cleared, positions created, gap recorded

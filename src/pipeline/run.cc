@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "pipeline/check.h"
+#include "pipeline/completeness.h"
 #include "pipeline/failure.h"
 #include "pipeline/lane.h"
 
@@ -29,6 +30,8 @@ constexpr milliseconds kLedgerPeriod{250};  // with until_end: how often the led
 constexpr seconds kWatchPeriod{10};         // topics, lag
 constexpr std::int64_t kBacklog = 50'000;   // messages; from here on a second lane helps
 constexpr int kAutoLanes = 2;
+constexpr seconds kMarkPeriod{1};  // complete_at, while it is not yet that of the last look
+constexpr seconds kFirstWatch{1};
 constexpr int kRestartsInARow = 5;
 constexpr seconds kMembersLeave{12};  // session.timeout.ms and a little; see nobody_runs_it()
 
@@ -254,7 +257,8 @@ class Supervisor {
   // Until the task is done, stopped, or a lane has ended by itself.
   void watch() {
     auto ledger_at = steady_clock::now() + kLedgerPeriod;
-    auto watch_at = steady_clock::now() + kWatchPeriod;
+    auto watch_at = steady_clock::now() + kFirstWatch;
+    auto mark_at = watch_at;
     while (true) {
       wait(kTick);
       show();
@@ -265,7 +269,15 @@ class Supervisor {
       const auto now = steady_clock::now();
       if (options_.until_end && now >= ledger_at) {
         ledger_at = now + kLedgerPeriod;
-        if (read_ledger() && reached_ends()) return end(RunEnd::kApplied);
+        if (read_ledger() && reached_ends()) {
+          look_at_ends();
+          mark_complete();
+          return end(RunEnd::kApplied);
+        }
+      }
+      if (now >= mark_at) {
+        mark_at = now + kMarkPeriod;
+        mark_complete();
       }
       if (now >= watch_at) {
         watch_at = now + kWatchPeriod;
@@ -274,8 +286,8 @@ class Supervisor {
     }
   }
 
-  // The ledger is what counts, also for partitions that other processes have.
-  bool read_ledger() {
+  // The supervisor's own connection, with a deadline for what comes next.
+  bool reconnect() {
     if (!opened_.connection->is_open()) {
       auto conninfo = source_.conninfo();
       if (!conninfo) return false;
@@ -285,6 +297,24 @@ class Supervisor {
       if (!connected) return false;
     }
     opened_.connection->set_deadline(steady_clock::now() + seconds(5));
+    return true;
+  }
+
+  void look_at_ends() {
+    if (!reconnect()) return;
+    auto marks = completeness_.look(*opened_.connection, *opened_.admin, opened_.topics);
+    if (marks) opened_.watermarks = std::move(*marks);
+  }
+
+  void mark_complete() {
+    if (completeness_.pending() && reconnect()) {
+      completeness_.mark(*opened_.connection, opened_.handle);
+    }
+  }
+
+  // The ledger is what counts, also for partitions that other processes have.
+  bool read_ledger() {
+    if (!reconnect()) return false;
     auto rows = opened_.connection->drive(ledger::read_ledger(*opened_.connection, opened_.handle));
     if (!rows) {
       opened_.connection->close();
@@ -324,6 +354,7 @@ class Supervisor {
   // False when a topic is not the one that this task reads any more: the task is opened again,
   // which decides what that means.
   bool watch_topics() {
+    if (stopped_by_others()) return false;  // an idle lane would learn it a minute later
     auto topics = opened_.admin->topics(task_.source.topics, milliseconds(2'000));
     if (!topics) return true;  // lanes report what matters
     for (const auto& topic : *topics) {
@@ -334,7 +365,8 @@ class Supervisor {
         return false;
       }
     }
-    if (auto marks = read_watermarks(*opened_.admin, *topics)) opened_.watermarks = *marks;
+    opened_.topics = std::move(*topics);
+    look_at_ends();
     if (!options_.until_end) read_ledger();
     const std::int64_t lag = lag_of(opened_.positions, opened_.watermarks);
     lag_known_ = true;
@@ -433,7 +465,7 @@ class Supervisor {
   // After a newer epoch: did another process halt the task, or take it over with another document?
   bool stopped_by_others() {
     auto row =
-        opened_.connection->is_open()
+        reconnect()
             ? opened_.connection->drive(ledger::read_task(*opened_.connection, opened_.handle))
             : Result<std::optional<ledger::TaskRow>>(std::nullopt);
     if (!row || !*row) return false;
@@ -538,6 +570,7 @@ class Supervisor {
   std::map<ledger::Key, std::int64_t> ends_;  // with until_end: where the topics ended at the start
   std::int64_t total_ = 0;
   bool lag_known_ = false;
+  Completeness completeness_;
   std::shared_ptr<const std::map<ledger::Key, PartitionLag>> partition_lags_;
   std::string waiting_;
   int restarts_ = 0;

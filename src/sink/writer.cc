@@ -415,11 +415,9 @@ Async<Outcome> Writer::commit(Batch& batch, Records& records, ledger::LaneProtoc
     ledger::Move move{.key = range.key, .from = range.from, .to = range.to};
     move.last_offset = range.last_offset;
     move.last_timestamp_ms = range.last_timestamp_ms;
-    move.complete = range.at_end;
     if (range.cut >= 0) {
       SLUICE_CHECK(retain);
       move.to = range.cut;
-      move.complete = false;
       move.last_offset = -1;
       for (std::size_t r = 0; r < batch.record_partitions.size(); ++r) {
         if (batch.record_partitions[r] != i) continue;
@@ -435,7 +433,7 @@ Async<Outcome> Writer::commit(Batch& batch, Records& records, ledger::LaneProtoc
     tally.ignored += range.ignored;
     tally.discarded += move.discarded;
     tally.dead += move.dead;
-    if (move.to > move.from || move.complete) moves.push_back(std::move(move));
+    if (move.to > move.from) moves.push_back(std::move(move));
   }
   if (retain) {
     for (const auto& failure : batch.failures) {
