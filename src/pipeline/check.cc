@@ -325,7 +325,7 @@ class Check {
                    plan->binary ? ", by binary COPY"
                                 : fmt::format(", by text COPY{}",
                                               text.empty() ? "" : " because of " + joined(text))));
-    if (plan->write == task::Write::kUpsert) check_key(*plan);
+    if (plan->key_columns > 0) check_key(*plan);
   }
 
   void check_key(const sink::Plan& plan) {
@@ -333,7 +333,8 @@ class Check {
     for (int i = 0; i < plan.key_columns; ++i) {
       key.push_back(plan.columns[static_cast<std::size_t>(i)].name);
     }
-    ok("key", subject_, fmt::format("upsert by ({})", joined(key)));
+    ok("key", subject_, fmt::format("{} by ({})", task::name_of(plan.write), joined(key)));
+    if (plan.write == task::Write::kUpdate) return;  // makes no new keys
     const std::set<std::string> wanted(key.begin(), key.end());
     for (const auto& index : table_.unique_indexes) {
       const std::set<std::string> columns(index.columns.begin(), index.columns.end());
@@ -351,13 +352,15 @@ class Check {
   }
 
   void check_privileges(const sink::Plan& plan) {
+    const bool inserts = plan.write != task::Write::kUpdate;
+    const bool updates = plan.write == task::Write::kUpsert || plan.write == task::Write::kUpdate;
     std::vector<std::string> insert;
     std::vector<std::string> update;
     std::vector<std::string> select;
     for (const auto& column : plan.columns) {
       const auto* info = table_.find(column.name);
-      if (!info->may_insert) insert.push_back(quoted(column.name));
-      if (!column.key && !info->may_update) update.push_back(quoted(column.name));
+      if (inserts && !info->may_insert) insert.push_back(quoted(column.name));
+      if (updates && !column.key && !info->may_update) update.push_back(quoted(column.name));
       if (column.key && !info->may_select) select.push_back(quoted(column.name));
     }
     const auto lacking = [&](const char* privilege, const std::vector<std::string>& columns) {
@@ -370,14 +373,13 @@ class Check {
     if (plan.way != sink::Way::kCopy) {
       require(table_.may_create_temp, "TEMPORARY", "DATABASE " + database(), false);
     }
-    if (plan.write == task::Write::kUpsert) {
-      lacking("UPDATE", update);
-      lacking("SELECT", select);
-      if (plan.deletes) require(table_.may_delete, "DELETE", subject_, false);
-    }
-    if (insert.empty()) {
+    lacking("UPDATE", update);
+    lacking("SELECT", select);
+    if (plan.deletes) require(table_.may_delete, "DELETE", subject_, false);
+    if (insert.empty() && update.empty()) {
       ok("privileges", subject_,
-         plan.write == task::Write::kUpsert ? "may insert and update" : "may insert");
+         fmt::format("may {}{}{}", inserts ? "insert" : "", inserts && updates ? " and " : "",
+                     updates ? "update" : ""));
     }
   }
 
@@ -389,6 +391,7 @@ class Check {
   // NOT NULL columns that nothing feeds make every row fail; metadata that can never fit likewise.
   void check_fed_columns(const sink::Plan& plan) {
     for (const auto& info : table_.columns) {
+      if (plan.write == task::Write::kUpdate) break;  // makes no new rows
       if (!info.not_null || info.has_default || info.generated || info.identity != 0) continue;
       const bool fed = std::any_of(plan.columns.begin(), plan.columns.end(),
                                    [&](const auto& column) { return column.name == info.name; });

@@ -1,8 +1,9 @@
 #include "sink/compaction.h"
 
 #include <algorithm>
-#include <cstring>
 #include <string_view>
+
+#include "sink/fields.h"
 
 namespace sluice::sink {
 namespace {
@@ -22,41 +23,12 @@ std::uint64_t prefix_of(std::string_view key, Form form) {
   return prefix;
 }
 
-// The fields of an encoded row, one after the other.
-class Fields {
- public:
-  Fields(std::string_view row, Form form) : rest_(row), form_(form) {
-    rest_.remove_prefix(form == Form::kBinary ? 2 : 0);
-    if (form == Form::kText) rest_.remove_suffix(1);  // the newline
-  }
-  // Binary: with its length; text: without delimiter.
-  std::string_view next() {
-    std::size_t length = 0;
-    if (form_ == Form::kBinary) {
-      std::uint32_t size = 0;
-      std::memcpy(&size, rest_.data(), 4);
-      size = __builtin_bswap32(size);
-      length = 4 + (size == 0xffffffffU ? 0 : size);
-      const std::string_view field = rest_.substr(0, length);
-      rest_.remove_prefix(length);
-      return field;
-    }
-    length = std::min(rest_.find('\t'), rest_.size());
-    const std::string_view field = rest_.substr(0, length);
-    rest_.remove_prefix(std::min(length + 1, rest_.size()));
-    return field;
-  }
-
- private:
-  std::string_view rest_;
-  Form form_;
-};
-
 }  // namespace
 
 void Compaction::fold(Batch& batch, const Plan& plan, std::size_t from, std::size_t to) {
   entries_.clear();
   upserts_.clear();
+  messages_.clear();
   deletes_.clear();
   for (std::size_t i = from; i < to; ++i) {
     const Row& row = batch.rows[i];
@@ -87,6 +59,7 @@ void Compaction::fold(Batch& batch, const Plan& plan, std::size_t from, std::siz
 void Compaction::fold_key(Batch& batch, const Plan& plan, std::size_t first, std::size_t last) {
   bool deleted = false;
   bool exists = false;
+  std::int64_t messages = 0;
   Row current;
   Row deletion;
   for (std::size_t i = first; i < last; ++i) {
@@ -95,13 +68,17 @@ void Compaction::fold_key(Batch& batch, const Plan& plan, std::size_t first, std
       deleted = true;
       deletion = row;
       exists = false;
+      messages = 0;
     } else {
       current = exists && plan.keeps ? merge(batch, plan, current, row) : row;
       exists = true;
+      ++messages;
     }
   }
   if (deleted) deletes_.push_back(deletion);
-  if (exists) upserts_.push_back(current);
+  if (!exists) return;
+  upserts_.push_back(current);
+  messages_.push_back(messages);
 }
 
 // `later` on top of `earlier`: what later keeps, earlier gives.

@@ -23,6 +23,8 @@ class Compaction {
 
   // Rows to insert or update; copies of the batch's, or merged ones.
   const std::vector<Row>& upserts() const { return upserts_; }
+  // By index into upserts(): how many changes are folded into it.
+  const std::vector<std::int64_t>& messages() const { return messages_; }
   // Keys to delete, before the upserts: the last change was a delete, or a delete came before an
   // upsert, which makes that a replacement and not an update. Rows whose slice holds the key.
   const std::vector<Row>& deletes() const { return deletes_; }
@@ -37,6 +39,7 @@ class Compaction {
 
   std::vector<Entry> entries_;
   std::vector<Row> upserts_;
+  std::vector<std::int64_t> messages_;
   std::vector<Row> deletes_;
 };
 

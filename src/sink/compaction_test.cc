@@ -14,7 +14,7 @@ namespace {
 // absent a or b leaves the old value.
 Plan plan_of(bool keep) {
   Plan plan;
-  plan.way = Way::kStageUpsert;
+  plan.way = Way::kStageMerge;
   plan.write = task::Write::kUpsert;
   plan.keeps = keep;
   plan.key_columns = 1;

@@ -103,32 +103,46 @@ class Compiler {
         table.kind == RelationKind::kTable || table.kind == RelationKind::kPartitioned;
     plan_.lock_target = relation && table.table_level_insert;
     if (table.kind == RelationKind::kMaterializedView || table.kind == RelationKind::kOther ||
-        (table.kind == RelationKind::kView && !table.view_insertable)) {
+        (table.kind == RelationKind::kView && !updates() && !table.view_insertable)) {
       errors_.push_back(
           document_error("target.table",
                          fmt::format("{} is {} that takes no INSERT", plan_.target,
                                      table.kind == RelationKind::kView ? "a view" : "a relation"),
                          "Name a table, or give the view an INSTEAD OF INSERT trigger."));
     }
-    if (plan_.write == task::Write::kUpsert) {
-      plan_.way = Way::kStageUpsert;
-      if (table.has_rules || table.kind == RelationKind::kForeign) {
-        errors_.push_back(document_error(
-            "sync.write",
-            fmt::format("{} {}, and PostgreSQL refuses INSERT ... ON CONFLICT there", plan_.target,
-                        table.has_rules ? "has INSERT or UPDATE rules" : "is a foreign table"),
-            "Use write: insert, or another table."));
+    if (plan_.write == task::Write::kInsert) {
+      if (table.kind == RelationKind::kView || table.row_security || table.has_rules) {
+        plan_.way = Way::kStageInsert;
       }
-    } else if (table.kind == RelationKind::kView || table.row_security || table.has_rules) {
-      plan_.way = Way::kStageInsert;
+      return;
+    }
+    plan_.way = Way::kStageMerge;
+    if (plan_.write == task::Write::kUpdate) {
+      if (table.kind == RelationKind::kView && !table.view_updatable) {
+        errors_.push_back(document_error(
+            "target.table", fmt::format("{} is a view that takes no UPDATE", plan_.target),
+            "Name a table, or give the view an INSTEAD OF UPDATE trigger."));
+      }
+      return;
+    }
+    // Without a key to arbitrate, ON CONFLICT DO NOTHING is left to the foreign server.
+    const bool foreign = table.kind == RelationKind::kForeign &&
+                         (plan_.write == task::Write::kUpsert || !task_.sync.primary_key.empty());
+    if (table.has_rules || foreign) {
+      errors_.push_back(document_error(
+          "sync.write",
+          fmt::format("{} {}, and PostgreSQL refuses INSERT ... ON CONFLICT there", plan_.target,
+                      table.has_rules ? "has INSERT or UPDATE rules" : "is a foreign table"),
+          "Use write: insert, or another table."));
     }
   }
 
   void choose_key() {
-    if (plan_.write != task::Write::kUpsert) return;
+    if (plan_.write == task::Write::kInsert) return;
     key_ = task_.sync.primary_key;
     const auto& indexes = plan_.table.unique_indexes;
     if (key_.empty()) {
+      if (plan_.write == task::Write::kInsertIgnore) return require_any_index();
       const auto primary = std::find_if(indexes.begin(), indexes.end(),
                                         [](const auto& index) { return index.primary; });
       if (primary == indexes.end()) {
@@ -147,17 +161,46 @@ class Compiler {
         return;
       }
     }
-    if (plan_.table.kind != RelationKind::kView) require_index();
+    // The indexes behind a foreign table or a view are not all in this catalog.
+    const bool unseen = plan_.table.kind == RelationKind::kView ||
+                        (plan_.table.kind == RelationKind::kForeign && updates());
+    if (!unseen) require_index();
   }
 
-  // ON CONFLICT needs a unique index over exactly these columns that can arbitrate.
+  bool updates() const { return plan_.write == task::Write::kUpdate; }
+
+  // insert_ignore without a key: every unique index arbitrates, if there is one and it can.
+  void require_any_index() {
+    const bool own =
+        plan_.table.kind == RelationKind::kTable || plan_.table.kind == RelationKind::kPartitioned;
+    if (own && plan_.table.unique_indexes.empty()) {
+      errors_.push_back(document_error(
+          "sync.write",
+          fmt::format("insert_ignore, and {} has no unique index that says which rows are there "
+                      "already",
+                      plan_.target),
+          fmt::format("Create one: CREATE UNIQUE INDEX CONCURRENTLY ON {} (...);", plan_.target)));
+    }
+    for (const auto& index : plan_.table.unique_indexes) {
+      if (index.unusable != "deferrable") continue;
+      errors_.push_back(document_error(
+          "sync.primary_key",
+          fmt::format("left out, and the constraint {} of {} is deferrable: PostgreSQL's ON "
+                      "CONFLICT refuses it",
+                      quoted(index.name), plan_.target),
+          "Name the columns of another unique index."));
+    }
+  }
+
+  // A unique index over exactly these columns: ON CONFLICT needs one that can arbitrate; update,
+  // that a message changes one row.
   void require_index() {
     const std::set<std::string> wanted(key_.begin(), key_.end());
     std::string unusable;
     for (const auto& index : plan_.table.unique_indexes) {
       if (!index.expressions.empty()) continue;
       if (std::set<std::string>(index.columns.begin(), index.columns.end()) != wanted) continue;
-      if (index.unusable.empty()) return;
+      if (index.unusable.empty() || (updates() && index.unusable == "deferrable")) return;
       unusable = fmt::format(" (index {} is {})", quoted(index.name), index.unusable);
     }
     errors_.push_back(
@@ -202,6 +245,11 @@ class Compiler {
     if (plan_.columns.empty() && errors_.empty()) {
       errors_.push_back(document_error(
           "target.table", fmt::format("{} has no column that can be written", plan_.target)));
+    }
+    if (updates() && errors_.empty() && plan_.columns.size() == key_.size()) {
+      errors_.push_back(document_error(
+          "sync.columns", fmt::format("nothing but the key of {} is mapped", plan_.target),
+          "Add a column that is to be updated."));
     }
     order_key_first();
   }
@@ -256,6 +304,7 @@ class Compiler {
   void set_policy(PlanColumn& column, const ColumnInfo& info, const task::Column& mapped) {
     column.key = in_key(mapped.column);
     column.has_default = info.has_default;
+    if (info.identity == 0) column.default_sql = info.default_sql;
     // Defaults behind a view or a foreign table are not in this catalog: absent is left out there
     // too.
     const bool unseen =
@@ -360,6 +409,12 @@ class Compiler {
     }
   }
 
+  // A name that no column of the plan has.
+  std::string unused_name(std::string name) const {
+    while (has_column(name)) name += '_';
+    return name;
+  }
+
   void write_sql() {
     judge_key();
     if (plan_.way == Way::kCopy) return;
@@ -369,6 +424,11 @@ class Compiler {
       const std::string item = quoted(column.name) + ' ' + plan_.table.find(column.name)->type.name;
       columns += (columns.empty() ? "" : ", ") + item;
       if (column.key) keys += (keys.empty() ? "" : ", ") + item;
+    }
+    if (plan_.way == Way::kStageMerge) {
+      plan_.stage_sequence = unused_name("sluice_sequence");
+      plan_.stage_shape = unused_name("sluice_shape");
+      columns += fmt::format(", {} bigint, {} smallint", plan_.stage_sequence, plan_.stage_shape);
     }
     plan_.stage_ddl = fmt::format("DROP TABLE IF EXISTS {0}; CREATE TEMPORARY TABLE {1} ({2})",
                                   kStage, kStage.substr(kStage.find('.') + 1), columns);

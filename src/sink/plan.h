@@ -24,7 +24,7 @@ enum class Form : std::uint8_t { kBinary, kText };
 enum class Way : std::uint8_t {
   kCopy,         // COPY straight into the target
   kStageInsert,  // COPY into a temporary table, then INSERT ... SELECT: views, row security, rules
-  kStageUpsert,  // COPY into a temporary table, then INSERT ... ON CONFLICT
+  kStageMerge,   // COPY into a temporary table, then INSERT ... ON CONFLICT or UPDATE: sink/merge.h
 };
 
 struct PlanColumn {
@@ -38,7 +38,8 @@ struct PlanColumn {
   std::optional<message::Kind> constant = std::nullopt;
   std::string constant_text = {};  // strings decoded, everything else as JSON
   bool key = false;
-  bool has_default = false;  // the table's own
+  bool has_default = false;      // the table's own
+  std::string default_sql = {};  // it, where the catalog shows it
   // Absent can leave the column out of the row's shape (its default acts, or the old value stays).
   bool optional = false;
 
@@ -72,6 +73,9 @@ struct Plan {
   // SQL text pieces, quoted.
   std::string target;     // "schema"."table"
   std::string stage_ddl;  // CREATE TEMPORARY TABLE ...; empty for kCopy
+  // Further columns of the stage under kStageMerge: which row of the batch, and its shape.
+  std::string stage_sequence;
+  std::string stage_shape;
   std::string delete_stage_ddl;
 };
 

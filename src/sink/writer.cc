@@ -259,6 +259,8 @@ Async<Outcome> Writer::settle_doubt(std::vector<ledger::Range> ranges,
 // BEGIN and the settings that decide how values are read, or that bound what may wait. Ends with a
 // semicolon; two results.
 std::string Writer::begin_sql(const Plan& plan) const {
+  // Joins of a stage and the table go by the key's index, not by reading the table.
+  const bool by_index = plan.deletes || plan.write == task::Write::kUpdate;
   return fmt::format(
       "BEGIN ISOLATION LEVEL READ COMMITTED; "
       "SELECT set_config('lock_timeout', '5s', true), "
@@ -270,7 +272,7 @@ std::string Writer::begin_sql(const Plan& plan) const {
       "set_config('bytea_output', 'hex', true), "
       "set_config('enable_hashjoin', '{}', true), set_config('enable_mergejoin', '{}', true); ",
       config_.statement_timeout.count(), Connection::literal(plan.time_zone),
-      plan.deletes ? "off" : "on", plan.deletes ? "off" : "on");
+      by_index ? "off" : "on", by_index ? "off" : "on");
 }
 
 // The target's lock, then what it is now: the last two results are for fits().
@@ -362,6 +364,7 @@ Async<Outcome> Writer::attempt(Batch& batch, const Plan& plan, Records& records,
     co_return verdict;
   }
 
+  ignored_ = 0;
   Step written = true;
   if (isolate) {
     Async<Step> writing = write_isolated(batch, plan, records, breaker);
@@ -435,6 +438,8 @@ Async<Outcome> Writer::commit(Batch& batch, Records& records, ledger::LaneProtoc
     tally.dead += move.dead;
     if (move.to > move.from) moves.push_back(std::move(move));
   }
+  tally.written -= ignored_;
+  tally.ignored += ignored_;
   if (retain) {
     for (const auto& failure : batch.failures) {
       const std::int64_t offset = records.at(failure.record).offset;

@@ -23,6 +23,7 @@
 #include "sink/batch.h"
 #include "sink/breaker.h"
 #include "sink/compaction.h"
+#include "sink/merge.h"
 #include "sink/plan.h"
 
 namespace sluice::sink {
@@ -60,6 +61,8 @@ struct Outcome {
 struct Tally {
   std::int64_t written = 0;  // rows: inserts and upserts, one for each message
   std::int64_t deleted = 0;
+  // Tombstones that the task ignores, and rows that were there already (insert_ignore) or were not
+  // (update).
   std::int64_t ignored = 0;
   std::int64_t discarded = 0;
   std::int64_t dead = 0;
@@ -149,7 +152,14 @@ class Writer {
   Async<Step> write_range(Batch& batch, const Plan& plan, std::size_t from, std::size_t to);
   Async<Step> copy_shape(Batch& batch, const Plan& plan, std::uint16_t shape);
   Async<Step> stage_shape(Batch& batch, const Plan& plan, std::uint16_t shape);
+  Async<Step> stage_rows(const Batch& batch, std::string columns);
   Async<Step> delete_keys(Batch& batch, const Plan& plan);
+  // writer_merge.cc
+  Async<Step> merge_piece(Batch& batch, const Plan& plan, std::size_t from, std::size_t to);
+  Async<Step> merge_runs(Batch& batch, const Plan& plan, std::size_t from, std::size_t to);
+  Async<Step> merge_shapes(Batch& batch, const Plan& plan);
+  Async<Step> merge_staged(Batch& batch, const Plan& plan, Pick pick);
+  Async<tl::expected<postgres::Rows, Failed>> ask(std::string sql);
   Async<Step> copy_rows(std::string sql, const Batch& batch, std::string relation);
   Async<Step> execute(std::string sql);
   Async<Step> write_isolated(Batch& batch, const Plan& plan, const Records& records,
@@ -193,6 +203,8 @@ class Writer {
 
   // Scratch of one range, kept for its memory.
   Compaction compaction_;            // what is left of the range's changes, by key
+  std::vector<Row> merging_;         // what goes to the stage together
+  std::int64_t ignored_ = 0;         // messages of this attempt that left the table as it is
   std::vector<std::uint32_t> sent_;  // the records of one COPY, in the order sent
   std::vector<std::string_view> slices_;
   Buffer gathered_;

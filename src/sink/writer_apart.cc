@@ -41,6 +41,7 @@ Async<Result<bool>> Writer::write_apart(Batch& batch, const Plan& plan, const Re
   SLUICE_CHECK(apart_.has_value());
   // Nothing shall stop it before its end: what would have, its caller finds out.
   Breaker never(1.0, static_cast<int>(batch.record_partitions.size()) + 1);
+  ignored_ = 0;
   Async<Step> writing = write_isolated(batch, plan, records, never);
   auto written = co_await writing;
   if (!written) co_return fail(written.error().error);
@@ -48,6 +49,7 @@ Async<Result<bool>> Writer::write_apart(Batch& batch, const Plan& plan, const Re
     if (row.dead) continue;
     ++(row.operation == Operation::kDelete ? apart_->deleted : apart_->written);
   }
+  apart_->written -= ignored_;
   co_return true;
 }
 
@@ -60,8 +62,9 @@ Async<Writer::Step> Writer::count_keys(const Plan& plan) {
   }
   std::string sql = fmt::format(
       "SELECT count(*) FILTER (WHERE there), count(*) FILTER (WHERE NOT there) FROM "
-      "(SELECT EXISTS (SELECT FROM {} t WHERE {}) AS there FROM {} s) AS keys",
-      plan.target, condition, kStage);
+      "(SELECT EXISTS (SELECT FROM {} t WHERE {}) AS there FROM "
+      "(SELECT DISTINCT {} FROM {}) AS s) AS keys",
+      plan.target, condition, key_list(plan), kStage);
   connection_.set_deadline(steady_clock::now() + config_.statement_timeout + kServerPatience);
   Async<Result<std::vector<Rows>>> counting = connection_.query(std::move(sql));
   auto counted = co_await counting;

@@ -5,7 +5,7 @@
 #include <charconv>
 #include <utility>
 
-#include "base/log.h"
+#include "sink/merge.h"
 #include "sink/writer.h"
 
 namespace sluice::sink {
@@ -19,27 +19,6 @@ namespace {
 // Smaller ranges empty their stage by DELETE, which leaves no catalog rows behind; but DELETE never
 // gives a temporary table's space back, so beyond this many bytes it is TRUNCATE once.
 constexpr std::int64_t kStageKeepBytes = 8 << 20;
-
-std::string quoted(std::string_view name) { return Connection::identifier(name); }
-
-std::string column_list(const Plan& plan, const std::string& states) {
-  std::string list;
-  for (std::size_t i = 0; i < plan.columns.size(); ++i) {
-    if (states[i] != Shape::kPresent) continue;
-    if (!list.empty()) list += ", ";
-    list += quoted(plan.columns[i].name);
-  }
-  return list;
-}
-
-std::string key_list(const Plan& plan) {
-  std::string list;
-  for (int i = 0; i < plan.key_columns; ++i) {
-    if (i > 0) list += ", ";
-    list += quoted(plan.columns[static_cast<std::size_t>(i)].name);
-  }
-  return list;
-}
 
 std::string copy_sql(const std::string& target, const std::string& columns, Form form) {
   return fmt::format("COPY {} ({}) FROM STDIN{}", target, columns,
@@ -143,38 +122,25 @@ Async<Writer::Step> Writer::write_range(Batch& batch, const Plan& plan, std::siz
 // In as many COPYs as the rows have shapes.
 Async<Writer::Step> Writer::write_piece(Batch& batch, const Plan& plan, std::size_t from,
                                         std::size_t to) {
-  if (plan.way == Way::kStageUpsert) {
-    compaction_.fold(batch, plan, from, to);
-    if (!compaction_.deletes().empty()) {
-      Async<Step> deleting = delete_keys(batch, plan);
-      auto deleted = co_await deleting;
-      if (!deleted) co_return deleted;
-    }
+  if (plan.way == Way::kStageMerge) {
+    Async<Step> merging = merge_piece(batch, plan, from, to);
+    auto merged = co_await merging;
+    co_return merged;
   }
   for (std::size_t shape = 0; shape < batch.shapes.size(); ++shape) {
     sent_.clear();
     slices_.clear();
-    gathered_.clear();
-    if (plan.way == Way::kStageUpsert) {
-      for (const Row& row : compaction_.upserts()) {
-        if (row.shape != shape) continue;
-        sent_.push_back(row.record);
-        gathered_.append(batch.bytes.view(row.begin, row.length));
+    for (std::size_t i = from; i < to; ++i) {
+      const Row& row = batch.rows[i];
+      if (row.dead || row.shape != shape) continue;
+      const std::string_view slice = batch.bytes.view(row.begin, row.length);
+      // Neighbours are one slice: a clean batch of one shape is sent as it lies.
+      if (!sent_.empty() && slices_.back().data() + slices_.back().size() == slice.data()) {
+        slices_.back() = {slices_.back().data(), slices_.back().size() + slice.size()};
+      } else {
+        slices_.push_back(slice);
       }
-      slices_.push_back(gathered_.view());
-    } else {
-      for (std::size_t i = from; i < to; ++i) {
-        const Row& row = batch.rows[i];
-        if (row.dead || row.shape != shape) continue;
-        const std::string_view slice = batch.bytes.view(row.begin, row.length);
-        // Neighbours are one slice: a clean batch of one shape is sent as it lies.
-        if (!sent_.empty() && slices_.back().data() + slices_.back().size() == slice.data()) {
-          slices_.back() = {slices_.back().data(), slices_.back().size() + slice.size()};
-        } else {
-          slices_.push_back(slice);
-        }
-        sent_.push_back(row.record);
-      }
+      sent_.push_back(row.record);
     }
     if (sent_.empty()) continue;
     Async<Step> writing = plan.way == Way::kCopy
@@ -209,6 +175,22 @@ Async<Writer::Step> Writer::stage_shape(Batch& batch, const Plan& plan, std::uin
     auto inserted = co_await inserting;
     co_return inserted;
   }
+  Async<Step> staging = stage_rows(batch, columns);
+  auto staged = co_await staging;
+  if (!staged) co_return staged;
+  if (apart_ && plan.key_columns > 0) {
+    Async<Step> counting = count_keys(plan);
+    auto counted = co_await counting;
+    if (!counted) co_return counted;
+  }
+  std::string sql = merge_sql(plan, states, {});
+  Async<Step> merging = execute(std::move(sql));
+  auto merged = co_await merging;
+  co_return merged;
+}
+
+// Empties the stage and sends `slices_` to it.
+Async<Writer::Step> Writer::stage_rows(const Batch& batch, std::string columns) {
   std::string stage(kStage);
   Async<Step> emptying = empty_stage(stage, stage_bytes_);
   auto emptied = co_await emptying;
@@ -217,28 +199,7 @@ Async<Writer::Step> Writer::stage_shape(Batch& batch, const Plan& plan, std::uin
   std::string copy = copy_sql(stage, columns, batch.form);
   Async<Step> copying = copy_rows(std::move(copy), batch, stage.substr(stage.find('.') + 1));
   auto copied = co_await copying;
-  if (!copied) co_return copied;
-
-  std::string sql = fmt::format("INSERT INTO {} ({}){} SELECT {} FROM {}", plan.target, columns,
-                                plan.overriding ? " OVERRIDING SYSTEM VALUE" : "", columns, kStage);
-  if (plan.way == Way::kStageUpsert) {
-    std::string set;
-    for (std::size_t i = static_cast<std::size_t>(plan.key_columns); i < plan.columns.size(); ++i) {
-      if (states[i] == Shape::kKeep) continue;
-      const std::string name = quoted(plan.columns[i].name);
-      set += fmt::format("{}{} = excluded.{}", set.empty() ? "" : ", ", name, name);
-    }
-    sql += fmt::format(" ON CONFLICT ({}) DO {}", key_list(plan),
-                       set.empty() ? "NOTHING" : "UPDATE SET " + set);
-  }
-  if (apart_ && plan.way == Way::kStageUpsert) {
-    Async<Step> counting = count_keys(plan);
-    auto counted = co_await counting;
-    if (!counted) co_return counted;
-  }
-  Async<Step> merging = execute(std::move(sql));
-  auto merged = co_await merging;
-  co_return merged;
+  co_return copied;
 }
 
 Async<Writer::Step> Writer::delete_keys(Batch& batch, const Plan& plan) {
@@ -261,7 +222,7 @@ Async<Writer::Step> Writer::delete_keys(Batch& batch, const Plan& plan) {
   if (!copied) co_return copied;
   std::string condition;
   for (int i = 0; i < plan.key_columns; ++i) {
-    const std::string name = quoted(plan.columns[static_cast<std::size_t>(i)].name);
+    const std::string name = Connection::identifier(plan.columns[static_cast<std::size_t>(i)].name);
     condition += fmt::format("{}t.{} = d.{}", i > 0 ? " AND " : "", name, name);
   }
   std::string sql =
@@ -311,6 +272,7 @@ Async<Writer::Step> Writer::write_isolated(Batch& batch, const Plan& plan, const
     Async<Step> saving = execute("SAVEPOINT sluice");
     auto step = co_await saving;
     if (!step) co_return step;
+    const std::int64_t ignored = ignored_;
     Async<Step> writing = write_range(batch, plan, piece.from, piece.to);
     step = co_await writing;
     if (step) {
@@ -322,6 +284,7 @@ Async<Writer::Step> Writer::write_isolated(Batch& batch, const Plan& plan, const
       if (step) continue;
     }
     apart_ = before;
+    ignored_ = ignored;
     Failed failed = step.error();
     const bool twice = failed.error.code == "21000" && alive > 1;
     if (!twice && config_.classify(failed.error, failed.phase) != FailureClass::kData) {

@@ -289,6 +289,8 @@ std::string mask_conninfo(std::string_view conninfo) {
   return is_uri ? mask_uri(conninfo) : mask_keywords(conninfo);
 }
 
+std::string_view name_of(Write write) { return name_in(kWriteNames, write); }
+
 std::string canonical_json(const Task& task) { return to_json(to_node(task)); }
 
 std::string hash_of(const Task& task) {

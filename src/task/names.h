@@ -15,7 +15,9 @@ using Name = std::pair<std::string_view, E>;
 inline constexpr Name<OnGap> kOnGapNames[] = {{"stop", OnGap::kStop},
                                               {"continue", OnGap::kContinue}};
 inline constexpr Name<Write> kWriteNames[] = {{"insert", Write::kInsert},
-                                              {"upsert", Write::kUpsert}};
+                                              {"upsert", Write::kUpsert},
+                                              {"update", Write::kUpdate},
+                                              {"insert_ignore", Write::kInsertIgnore}};
 inline constexpr Name<OnFailure> kOnFailureNames[] = {{"retain", OnFailure::kRetain},
                                                       {"discard", OnFailure::kDiscard},
                                                       {"deliver", OnFailure::kDeliver}};

@@ -133,7 +133,10 @@ class Parser {
   void check_write();
   void read_tuning();
 
-  bool upsert() const { return task_.sync.write == Write::kUpsert; }
+  // Existing rows are found by their key and changed.
+  bool changes_rows() const {
+    return task_.sync.write == Write::kUpsert || task_.sync.write == Write::kUpdate;
+  }
 
   Validator valid_;
   Task task_;
@@ -417,9 +420,9 @@ void Parser::check_column(const Column& column, const Node& item, const std::str
     valid_.refuse(path, "both unit and encoding",
                   "one of them: unit is for timestamps, encoding for bytea");
   }
-  if (column.on_absent == OnAbsent::kKeep && !upsert()) {
-    valid_.refuse(join_path(path, "on_absent"), "keep, without write: upsert",
-                  "keep with sync.write: upsert; else default, null, fail",
+  if (column.on_absent == OnAbsent::kKeep && !changes_rows()) {
+    valid_.refuse(join_path(path, "on_absent"), "keep, without write: upsert or update",
+                  "keep with sync.write: upsert or update; else default, null, fail",
                   "Inserted rows have nothing to keep.");
   }
   const bool absent_asks = !has_meta && column.on_absent == OnAbsent::kDefault;
@@ -464,7 +467,7 @@ void Parser::check_columns_together() {
     const auto keeps = std::any_of(columns.begin(), columns.end(), [&](const Column& column) {
       return column.column == name && column.on_absent == OnAbsent::kKeep;
     });
-    if (keeps && upsert()) {
+    if (keeps && changes_rows()) {
       valid_.add(
           path,
           fmt::format("found {}, whose entry says on_absent: keep",
@@ -475,12 +478,13 @@ void Parser::check_columns_together() {
 }
 
 void Parser::check_write() {
-  if (upsert()) return;
+  if (changes_rows()) return;
   const OnTombstone on_tombstone = task_.sync.on_tombstone;
   if (on_tombstone == OnTombstone::kFail) return;
-  valid_.refuse("sync.on_tombstone",
-                fmt::format("{}, without write: upsert", name_in(kOnTombstoneNames, on_tombstone)),
-                "delete, ignore with sync.write: upsert; else fail");
+  valid_.refuse(
+      "sync.on_tombstone",
+      fmt::format("{}, without write: upsert or update", name_in(kOnTombstoneNames, on_tombstone)),
+      "delete, ignore with sync.write: upsert or update; else fail");
 }
 
 void Parser::read_tuning() {

@@ -129,8 +129,6 @@ TEST(Parse, KnowsKeysOfLaterVersions) {
       {"target.database", "\"shop\""},
       {"target.pooler", "\"transaction\""},
       {"sync.mode", "\"mirror\""},
-      {"sync.write", "\"update\""},
-      {"sync.write", "\"insert_ignore\""},
       {"sync.write", "\"history\""},
       {"sync.only_if_newer", "\"version\""},
       {"sync.unchanged", "\"skip\""},

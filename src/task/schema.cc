@@ -145,18 +145,22 @@ constexpr auto kKeys = std::to_array<Key>({
     {.path = "sync.write",
      .type = Type::kChoice,
      .default_text = "insert",
-     .allowed = "insert|upsert",
-     .later = "update|insert_ignore|history",
+     .allowed = "insert|upsert|update|insert_ignore",
+     .later = "history",
      .since = "0.1",
      .what = "insert: every message is a new row. upsert: a row whose key exists is updated, the "
-             "last message of a key wins."},
+             "last message of a key wins. update: as upsert, but a key that the table does not "
+             "have is left out and its messages are counted as ignored. insert_ignore: a row that "
+             "is there already stays as it is, and the message is counted as ignored."},
     {.path = "sync.primary_key",
      .type = Type::kTextList,
      .default_text = "null",
      .allowed = "a list of column names, each 1 to 63 bytes",
      .since = "0.1",
-     .what = "The columns that identify a row, for upsert; they need a unique index. Left out: the "
-             "table's own primary key. insert does not use it."},
+     .what = "The columns that identify a row; they need a unique index. upsert and update: left "
+             "out, it is the table's own primary key. insert_ignore: a row with this key counts as "
+             "there already, and other unique indexes make the message fail; left out, any unique "
+             "index counts. insert does not use it."},
     {.path = "sync.time_zone",
      .type = Type::kText,
      .default_text = "UTC",
@@ -194,8 +198,8 @@ constexpr auto kKeys = std::to_array<Key>({
      .default_text = "fail",
      .allowed = "fail|delete|ignore",
      .since = "0.1",
-     .what = "A message whose value is null. delete and ignore need write: upsert; delete removes "
-             "the row of the key."},
+     .what = "A message whose value is null. delete and ignore need write: upsert or update; "
+             "delete removes the row of the key."},
     {.path = "sync.columns",
      .type = Type::kSectionList,
      .default_text = "null",
@@ -224,9 +228,10 @@ constexpr auto kKeys = std::to_array<Key>({
      .default_text = "default",
      .allowed = "default|null|keep|fail",
      .since = "0.1",
-     .what = "The message does not have the field. default: `default:` if given, else the column's "
-             "own default. null: NULL. keep (upsert): an existing row keeps what it has. fail: the "
-             "message fails. Not with meta, which is never absent."},
+     .what =
+         "The message does not have the field. default: `default:` if given, else the column's "
+         "own default. null: NULL. keep (upsert, update): an existing row keeps what it has. fail: "
+         "the message fails. Not with meta, which is never absent."},
     {.path = "sync.columns[].on_null",
      .type = Type::kChoice,
      .default_text = "null",

@@ -28,7 +28,7 @@ struct StartOffsets {
 using Start = std::variant<StartEarliest, StartLatest, StartTimestamp, StartOffsets>;
 
 enum class OnGap : std::uint8_t { kStop, kContinue };
-enum class Write : std::uint8_t { kInsert, kUpsert };
+enum class Write : std::uint8_t { kInsert, kUpsert, kUpdate, kInsertIgnore };
 enum class OnFailure : std::uint8_t { kRetain, kDiscard, kDeliver };
 enum class Nul : std::uint8_t { kFail, kStrip, kReplace };
 enum class ExtraFields : std::uint8_t { kIgnore, kFail, kColumn };
@@ -110,6 +110,9 @@ struct Task {
   std::optional<std::chrono::milliseconds> retry_for;  // none: for ever
   Tuning tuning;
 };
+
+// As the document writes it: "upsert".
+std::string_view name_of(Write write);
 
 // One line of JSON, names sorted, defaults filled in; passwords in target.postgres and values of
 // is_secret_property() in source.kafka are ***. parse() takes it back (without the secrets).

@@ -1,0 +1,155 @@
+#include "sink/merge.h"
+
+#include <fmt/format.h>
+
+#include "postgres/connection.h"
+#include "sink/fields.h"
+
+namespace sluice::sink {
+namespace {
+
+std::string quoted(std::string_view name) { return postgres::Connection::identifier(name); }
+
+void add(std::string& list, std::string_view separator, std::string_view item) {
+  if (!list.empty()) list += separator;
+  list += item;
+}
+
+std::size_t first_value(const Plan& plan) { return static_cast<std::size_t>(plan.key_columns); }
+
+// t.key = s.key, for each column of the key.
+std::string same_key(const Plan& plan) {
+  std::string condition;
+  for (std::size_t i = 0; i < first_value(plan); ++i) {
+    const std::string name = quoted(plan.columns[i].name);
+    add(condition, " AND ", fmt::format("t.{} = s.{}", name, name));
+  }
+  return condition;
+}
+
+// The staged rows that count, as FROM item `s`.
+std::string picked(const Plan& plan, Pick pick) {
+  if (pick == Pick::kAll) return fmt::format("{} AS s", kStage);
+  const std::string keys = key_list(plan);
+  return fmt::format("(SELECT DISTINCT ON ({0}) * FROM {1} ORDER BY {0}, {2}) AS s", keys, kStage,
+                     plan.stage_sequence);
+}
+
+std::string of_shape(const Plan& plan, const Staged& staged) {
+  return staged.shape ? fmt::format("s.{} = {}", plan.stage_shape, *staged.shape) : std::string();
+}
+
+// SET list of an update. `value` names the new value of a column that is present.
+template <class Value>
+std::string assignments(const Plan& plan, const std::string& states, Value value) {
+  std::string set;
+  for (std::size_t i = first_value(plan); i < plan.columns.size(); ++i) {
+    if (states[i] == Shape::kKeep) continue;
+    add(set, ", ", fmt::format("{} = {}", quoted(plan.columns[i].name), value(i)));
+  }
+  return set;
+}
+
+std::string update_sql(const Plan& plan, const std::string& states, const Staged& staged) {
+  const std::string set = assignments(plan, states, [&](std::size_t i) {
+    return states[i] == Shape::kPresent ? "s." + quoted(plan.columns[i].name) : "DEFAULT";
+  });
+  if (set.empty()) return {};
+  std::string where = same_key(plan);
+  if (staged.shape) add(where, " AND ", of_shape(plan, staged));
+  return fmt::format("UPDATE {} AS t SET {} FROM {} WHERE {}", plan.target, set,
+                     picked(plan, staged.pick), where);
+}
+
+std::string on_conflict(const Plan& plan, const std::string& states) {
+  if (plan.way == Way::kStageInsert) return {};
+  const std::string keys = key_list(plan);
+  const std::string arbiter = keys.empty() ? "" : fmt::format(" ({})", keys);
+  std::string set;
+  if (plan.write == task::Write::kUpsert) {
+    set = assignments(plan, states,
+                      [&](std::size_t i) { return "excluded." + quoted(plan.columns[i].name); });
+  }
+  return fmt::format(" ON CONFLICT{} DO {}", arbiter,
+                     set.empty() ? "NOTHING" : "UPDATE SET " + set);
+}
+
+}  // namespace
+
+std::string column_list(const Plan& plan, const std::string& states) {
+  std::string list;
+  for (std::size_t i = 0; i < plan.columns.size(); ++i) {
+    if (states[i] == Shape::kPresent) add(list, ", ", quoted(plan.columns[i].name));
+  }
+  return list;
+}
+
+std::string key_list(const Plan& plan) {
+  std::string list;
+  for (std::size_t i = 0; i < first_value(plan); ++i) add(list, ", ", quoted(plan.columns[i].name));
+  return list;
+}
+
+std::string merge_sql(const Plan& plan, const std::string& states, const Staged& staged) {
+  if (plan.write == task::Write::kUpdate) return update_sql(plan, states, staged);
+  const std::string columns = column_list(plan, states);
+  std::string sql = fmt::format("INSERT INTO {} AS t", plan.target);
+  if (!columns.empty()) sql += fmt::format(" ({})", columns);
+  if (plan.overriding) sql += " OVERRIDING SYSTEM VALUE";
+  sql += fmt::format(" SELECT {} FROM {}", columns, picked(plan, staged.pick));
+  if (staged.shape) sql += " WHERE " + of_shape(plan, staged);
+  // Of two new rows that a unique index takes for one, the earlier message's is to be there first.
+  if (plan.write == task::Write::kInsertIgnore && staged.pick == Pick::kAll) {
+    sql += " ORDER BY s." + plan.stage_sequence;
+  }
+  return sql + on_conflict(plan, states);
+}
+
+std::string twice_sql(const Plan& plan) {
+  return fmt::format("SELECT 1 FROM {} GROUP BY {} HAVING count(*) > 1 LIMIT 1", kStage,
+                     key_list(plan));
+}
+
+std::string missing_sql(const Plan& plan) {
+  return fmt::format("SELECT s.{} FROM {} AS s WHERE NOT EXISTS (SELECT FROM {} AS t WHERE {})",
+                     plan.stage_sequence, kStage, plan.target, same_key(plan));
+}
+
+std::string staged_columns(const Plan& plan) {
+  std::string list = column_list(plan, std::string(plan.columns.size(), Shape::kPresent));
+  return fmt::format("{}, {}, {}", list, plan.stage_sequence, plan.stage_shape);
+}
+
+void append_staged(const Batch& batch, const Plan& plan, const Row& row, std::int64_t sequence,
+                   Buffer& out) {
+  const std::string& states = batch.shapes[row.shape].states;
+  const std::string_view slice = batch.bytes.view(row.begin, row.length);
+  const bool binary = batch.form == Form::kBinary;
+  const bool whole = states.find_first_not_of(Shape::kPresent) == std::string::npos;
+  if (binary) out.append_u16(static_cast<std::uint16_t>(plan.columns.size() + 2));
+  if (whole) {
+    out.append(binary ? slice.substr(2) : slice.substr(0, slice.size() - 1));
+  } else {
+    Fields fields(slice, batch.form);
+    for (std::size_t i = 0; i < states.size(); ++i) {
+      if (!binary && i > 0) out.append('\t');
+      if (states[i] == Shape::kPresent) {
+        out.append(fields.next());
+      } else if (binary) {
+        out.append_u32(0xffffffffU);
+      } else {
+        out.append("\\N");
+      }
+    }
+  }
+  if (!binary) {
+    out.append(fmt::format("\t{}\t{}\n", sequence, row.shape));
+    return;
+  }
+  out.append_u32(8);
+  out.append_u64(static_cast<std::uint64_t>(sequence));
+  out.append_u32(2);
+  out.append_u16(row.shape);
+}
+
+}  // namespace sluice::sink

@@ -1,0 +1,51 @@
+// Merge: how rows that stand in the stage reach the table under kStageMerge: the statements, and
+// the form in which rows of several shapes share one stage. Text only, nothing is run here.
+//
+// A statement takes the rows of one shape, since the shape says which columns it names. Where rows
+// of one key may have different shapes, all of them are staged together, with their shape and their
+// place in the order of messages, and the statement picks among them.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "base/buffer.h"
+#include "sink/batch.h"
+#include "sink/plan.h"
+
+namespace sluice::sink {
+
+// Which of the staged rows of one key count.
+enum class Pick : std::uint8_t {
+  kAll,    // a key is there once
+  kFirst,  // the first of each key
+};
+
+// What a statement reads.
+struct Staged {
+  Pick pick = Pick::kAll;
+  std::optional<std::uint16_t> shape = std::nullopt;  // none: the stage holds one shape alone
+};
+
+// "a", "b": the columns that rows of this shape fill; the key's columns.
+std::string column_list(const Plan& plan, const std::string& states);
+std::string key_list(const Plan& plan);
+
+// INSERT ... ON CONFLICT or UPDATE of the staged rows of the shape `states`; an INSERT alone under
+// kStageInsert. Empty: rows of this shape change nothing.
+std::string merge_sql(const Plan& plan, const std::string& states, const Staged& staged);
+// A row if one key is staged twice, in two spellings.
+std::string twice_sql(const Plan& plan);
+// write: update: the places (Plan::stage_sequence) of staged rows whose key the table does not
+// have.
+std::string missing_sql(const Plan& plan);
+
+// The list of columns for append_staged's rows.
+std::string staged_columns(const Plan& plan);
+// Appends `row` as a row of all columns: NULL where its shape leaves one out, then `sequence` and
+// the shape.
+void append_staged(const Batch& batch, const Plan& plan, const Row& row, std::int64_t sequence,
+                   Buffer& out);
+
+}  // namespace sluice::sink

@@ -1,0 +1,151 @@
+// The part of Writer that merges by key: upsert, update, insert_ignore.
+#include <algorithm>
+#include <utility>
+
+#include "sink/merge.h"
+#include "sink/writer.h"
+
+namespace sluice::sink {
+
+using postgres::Rows;
+using std::chrono::steady_clock;
+
+Async<tl::expected<Rows, Writer::Failed>> Writer::ask(std::string sql) {
+  connection_.set_deadline(steady_clock::now() + config_.statement_timeout + kServerPatience);
+  Async<Result<std::vector<Rows>>> asking = connection_.query(std::move(sql));
+  auto answer = co_await asking;
+  if (!answer) co_return tl::unexpected(Failed{answer.error(), Phase::kWrite, std::nullopt});
+  co_return answer->back();
+}
+
+// Rows [from, to) that are not dead. Folded by key as far as the bytes of keys show it.
+Async<Writer::Step> Writer::merge_piece(Batch& batch, const Plan& plan, std::size_t from,
+                                        std::size_t to) {
+  if (plan.write == task::Write::kInsertIgnore) {
+    Async<Step> merging = merge_runs(batch, plan, from, to);
+    auto merged = co_await merging;
+    co_return merged;
+  }
+  compaction_.fold(batch, plan, from, to);
+  if (!compaction_.deletes().empty()) {
+    Async<Step> deleting = delete_keys(batch, plan);
+    auto deleted = co_await deleting;
+    if (!deleted) co_return deleted;
+  }
+  merging_ = compaction_.upserts();
+  if (merging_.empty()) co_return true;
+  const bool loose = batch.form == Form::kBinary ? plan.loose_key_binary : plan.loose_key_text;
+  const bool one_shape = std::all_of(merging_.begin(), merging_.end(), [&](const Row& row) {
+    return row.shape == merging_.front().shape;
+  });
+  // One statement refuses a key that is there twice (21000), but each shape is a statement of its
+  // own, and UPDATE takes any of the two: those are looked for in one stage.
+  const bool together = plan.write == task::Write::kUpdate || (loose && !one_shape);
+  Async<Step> merging =
+      together ? merge_staged(batch, plan, Pick::kAll) : merge_shapes(batch, plan);
+  auto merged = co_await merging;
+  co_return merged;
+}
+
+// insert_ignore: nothing is folded, the first of a key stays. Without a key any unique index may
+// take two rows for one, so that they are written strictly in order, as many at once as have one
+// shape.
+Async<Writer::Step> Writer::merge_runs(Batch& batch, const Plan& plan, std::size_t from,
+                                       std::size_t to) {
+  while (from < to) {
+    merging_.clear();
+    for (; from < to; ++from) {
+      const Row& row = batch.rows[from];
+      if (row.dead) continue;
+      const bool ends =
+          plan.key_columns == 0 && !merging_.empty() && merging_.back().shape != row.shape;
+      if (ends) break;
+      merging_.push_back(row);
+    }
+    if (merging_.empty()) break;
+    Async<Step> merging =
+        merge_staged(batch, plan, plan.key_columns == 0 ? Pick::kAll : Pick::kFirst);
+    auto merged = co_await merging;
+    if (!merged) co_return merged;
+  }
+  co_return true;
+}
+
+// `merging_`, each shape by itself: a COPY of the columns that it has.
+Async<Writer::Step> Writer::merge_shapes(Batch& batch, const Plan& plan) {
+  for (std::size_t shape = 0; shape < batch.shapes.size(); ++shape) {
+    sent_.clear();
+    slices_.clear();
+    gathered_.clear();
+    for (const Row& row : merging_) {
+      if (row.shape != shape) continue;
+      sent_.push_back(row.record);
+      gathered_.append(batch.bytes.view(row.begin, row.length));
+    }
+    if (sent_.empty()) continue;
+    slices_.push_back(gathered_.view());
+    Async<Step> writing = stage_shape(batch, plan, static_cast<std::uint16_t>(shape));
+    auto written = co_await writing;
+    if (!written) co_return written;
+  }
+  co_return true;
+}
+
+// `merging_`, all shapes in one stage.
+Async<Writer::Step> Writer::merge_staged(Batch& batch, const Plan& plan, Pick pick) {
+  sent_.clear();
+  slices_.clear();
+  gathered_.clear();
+  std::vector<bool> used(batch.shapes.size());
+  for (std::size_t i = 0; i < merging_.size(); ++i) {
+    append_staged(batch, plan, merging_[i], static_cast<std::int64_t>(i), gathered_);
+    sent_.push_back(merging_[i].record);
+    used[merging_[i].shape] = true;
+  }
+  slices_.push_back(gathered_.view());
+  Async<Step> staging = stage_rows(batch, staged_columns(plan));
+  auto staged = co_await staging;
+  if (!staged) co_return staged;
+  if (apart_ && plan.key_columns > 0) {
+    Async<Step> counting = count_keys(plan);
+    auto counted = co_await counting;
+    if (!counted) co_return counted;
+  }
+
+  const bool loose = batch.form == Form::kBinary ? plan.loose_key_binary : plan.loose_key_text;
+  if (pick == Pick::kAll && plan.key_columns > 0 && loose && merging_.size() > 1) {
+    Async<tl::expected<Rows, Failed>> asking = ask(twice_sql(plan));
+    auto twice = co_await asking;
+    if (!twice) co_return tl::unexpected(twice.error());
+    if (twice->size() > 0) {
+      Failed failed;
+      failed.error = fail(Domain::kPostgres, "21000", "one key in two spellings").value();
+      failed.phase = Phase::kWrite;
+      co_return tl::unexpected(std::move(failed));
+    }
+  }
+  std::int64_t changed = 0;
+  for (std::size_t shape = 0; shape < used.size(); ++shape) {
+    if (!used[shape]) continue;
+    std::string sql = merge_sql(plan, batch.shapes[shape].states,
+                                {.pick = pick, .shape = static_cast<std::uint16_t>(shape)});
+    if (sql.empty()) continue;
+    Async<tl::expected<Rows, Failed>> merging = ask(std::move(sql));
+    auto merged = co_await merging;
+    if (!merged) co_return tl::unexpected(merged.error());
+    changed += merged->affected();
+  }
+  const auto rows = static_cast<std::int64_t>(merging_.size());
+  if (plan.write == task::Write::kInsertIgnore)
+    ignored_ += std::max<std::int64_t>(0, rows - changed);
+  if (plan.write != task::Write::kUpdate || changed == rows) co_return true;
+  Async<tl::expected<Rows, Failed>> asking = ask(missing_sql(plan));
+  auto missing = co_await asking;
+  if (!missing) co_return tl::unexpected(missing.error());
+  for (int i = 0; i < missing->size(); ++i) {
+    ignored_ += compaction_.messages()[static_cast<std::size_t>(missing->integer(i, 0))];
+  }
+  co_return true;
+}
+
+}  // namespace sluice::sink
