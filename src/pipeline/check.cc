@@ -360,7 +360,8 @@ class Check {
     for (const auto& column : plan.columns) {
       const auto* info = table_.find(column.name);
       if (inserts && !info->may_insert) insert.push_back(quoted(column.name));
-      if (updates && !column.key && !info->may_update) update.push_back(quoted(column.name));
+      if (updates && !column.key && column.update && !info->may_update)
+        update.push_back(quoted(column.name));
       if (column.key && !info->may_select) select.push_back(quoted(column.name));
     }
     const auto lacking = [&](const char* privilege, const std::vector<std::string>& columns) {

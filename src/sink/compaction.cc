@@ -60,6 +60,7 @@ void Compaction::fold_key(Batch& batch, const Plan& plan, std::size_t first, std
   bool deleted = false;
   bool exists = false;
   std::int64_t messages = 0;
+  const bool merges = plan.keeps || plan.insert_only;
   Row current;
   Row deletion;
   for (std::size_t i = first; i < last; ++i) {
@@ -70,7 +71,7 @@ void Compaction::fold_key(Batch& batch, const Plan& plan, std::size_t first, std
       exists = false;
       messages = 0;
     } else {
-      current = exists && plan.keeps ? merge(batch, plan, current, row) : row;
+      current = exists && merges ? merge(batch, plan, current, row) : row;
       exists = true;
       ++messages;
     }
@@ -81,11 +82,11 @@ void Compaction::fold_key(Batch& batch, const Plan& plan, std::size_t first, std
   messages_.push_back(messages);
 }
 
-// `later` on top of `earlier`: what later keeps, earlier gives.
+// `later` on top of `earlier`, which gives what later keeps and what only an insert sets.
 Row Compaction::merge(Batch& batch, const Plan& plan, const Row& earlier, const Row& later) {
   const std::string early = batch.shapes[earlier.shape].states;
   const std::string late = batch.shapes[later.shape].states;
-  if (late.find(Shape::kKeep) == std::string::npos) return later;
+  if (!plan.insert_only && late.find(Shape::kKeep) == std::string::npos) return later;
   std::string states = late;
   Buffer& out = batch.bytes;
   out.reserve(earlier.length + later.length + 4);  // the views below stay valid while appending
@@ -101,10 +102,11 @@ Row Compaction::merge(Batch& batch, const Plan& plan, const Row& earlier, const 
     std::string_view from_late;
     if (early[i] == Shape::kPresent) from_early = early_fields.next();
     if (late[i] == Shape::kPresent) from_late = late_fields.next();
-    if (late[i] == Shape::kKeep) states[i] = early[i];
+    const bool of_earlier = late[i] == Shape::kKeep || !plan.columns[i].update;
+    if (of_earlier) states[i] = early[i];
     if (states[i] != Shape::kPresent) continue;
     if (!binary && count > 0) out.append('\t');
-    out.append(late[i] == Shape::kPresent ? from_late : from_early);
+    out.append(of_earlier ? from_early : from_late);
     ++count;
   }
   if (binary) {

@@ -16,9 +16,9 @@ namespace sluice::sink {
 
 class Compaction {
  public:
-  // Folds the rows [from, to) of `batch` that are not dead. With on_absent: keep, partial changes
-  // of one key are merged into new rows: their bytes are appended to batch.bytes, so that the
-  // slices in upserts() stay valid until the batch is cleared.
+  // Folds the rows [from, to) of `batch` that are not dead. With on_absent: keep or update: false,
+  // changes of one key are merged into new rows: their bytes are appended to batch.bytes, so that
+  // the slices in upserts() stay valid until the batch is cleared.
   void fold(Batch& batch, const Plan& plan, std::size_t from, std::size_t to);
 
   // Rows to insert or update; copies of the batch's, or merged ones.

@@ -110,6 +110,30 @@ TEST(Compaction, DeleteThenWriteIsAReplacement) {
   EXPECT_EQ(batch.shapes[compaction.upserts()[0].shape].states, "..k");
 }
 
+TEST(Compaction, WhatOnlyAnInsertSetsComesFromTheFirst) {
+  Plan plan = plan_of(true);
+  plan.insert_only = true;
+  plan.columns[2].update = false;
+  Batch batch;
+  batch.form = Form::kText;
+  add(batch, {.id = "1", .a = "a1", .b = "first"});
+  add(batch, {.id = "1", .a = "a2", .b = "second"});
+  add(batch, {.id = "2", .a = "a1"});
+  add(batch, {.id = "2", .b = "second"});
+  add(batch, {.id = "3", .b = "gone"});
+  add(batch, {.id = "3", .deletes = true});
+  add(batch, {.id = "3", .b = "after the delete"});
+  add(batch, {.id = "3", .b = "last"});
+  Compaction compaction;
+  compaction.fold(batch, plan, 0, batch.rows.size());
+  ASSERT_EQ(compaction.upserts().size(), 3U);
+  EXPECT_EQ(text_of(batch, compaction.upserts()[0]), "1\ta2\tfirst");
+  EXPECT_EQ(text_of(batch, compaction.upserts()[1]), "2\ta1");
+  EXPECT_EQ(batch.shapes[compaction.upserts()[1].shape].states, "..k");
+  EXPECT_EQ(text_of(batch, compaction.upserts()[2]), "3\tafter the delete");
+  EXPECT_EQ(compaction.messages(), (std::vector<std::int64_t>{2, 2, 2}));
+}
+
 // A table in memory: what a row of `states` does to it.
 using Table =
     std::map<std::string, std::pair<std::optional<std::string>, std::optional<std::string>>>;

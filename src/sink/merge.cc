@@ -44,7 +44,7 @@ template <class Value>
 std::string assignments(const Plan& plan, const std::string& states, Value value) {
   std::string set;
   for (std::size_t i = first_value(plan); i < plan.columns.size(); ++i) {
-    if (states[i] == Shape::kKeep) continue;
+    if (states[i] == Shape::kKeep || !plan.columns[i].update) continue;
     add(set, ", ", fmt::format("{} = {}", quoted(plan.columns[i].name), value(i)));
   }
   return set;

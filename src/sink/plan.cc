@@ -303,6 +303,8 @@ class Compiler {
 
   void set_policy(PlanColumn& column, const ColumnInfo& info, const task::Column& mapped) {
     column.key = in_key(mapped.column);
+    column.update = mapped.update || column.key;
+    plan_.insert_only = plan_.insert_only || !column.update;
     column.has_default = info.has_default;
     if (info.identity == 0) column.default_sql = info.default_sql;
     // Defaults behind a view or a foreign table are not in this catalog: absent is left out there

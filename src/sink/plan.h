@@ -38,6 +38,7 @@ struct PlanColumn {
   std::optional<message::Kind> constant = std::nullopt;
   std::string constant_text = {};  // strings decoded, everything else as JSON
   bool key = false;
+  bool update = true;            // false: an upsert leaves it as it is in a row that exists
   bool has_default = false;      // the table's own
   std::string default_sql = {};  // it, where the catalog shows it
   // Absent can leave the column out of the row's shape (its default acts, or the old value stays).
@@ -61,7 +62,8 @@ struct Plan {
   // One key can be spelt in several ways: its bytes in binary, or in text, do not decide equality.
   bool loose_key_binary = false;
   bool loose_key_text = false;
-  bool keeps = false;  // some column has on_absent: keep
+  bool keeps = false;        // some column has on_absent: keep
+  bool insert_only = false;  // some column has update: false
   task::OnTombstone on_tombstone = task::OnTombstone::kFail;
   std::string time_zone;
   std::vector<PlanColumn> columns;  // the key's columns first, in the key's order

@@ -83,6 +83,7 @@ Node to_node(const Column& column) {
   if (column.encoding != Encoding::kNone) {
     node.add("encoding", choice(kEncodingNames, column.encoding));
   }
+  if (!column.update) node.add("update", Node::flag(false));
   return node;
 }
 

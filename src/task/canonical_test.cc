@@ -118,6 +118,7 @@ TEST(Hash, SeesEverythingElse) {
   EXPECT_TRUE(changed([](Task& t) { t.sync.extra_fields = ExtraFields::kFail; }));
   EXPECT_TRUE(changed([](Task& t) { t.sync.extra_fields_column = "other"; }));
   EXPECT_TRUE(changed([](Task& t) { t.sync.on_tombstone = OnTombstone::kIgnore; }));
+  EXPECT_TRUE(changed([](Task& t) { t.sync.columns->front().update = false; }));
   EXPECT_TRUE(changed([](Task& t) { t.sync.columns.reset(); }));
   EXPECT_TRUE(changed([](Task& t) { t.sync.columns->pop_back(); }));
   EXPECT_TRUE(changed([](Task& t) { (*t.sync.columns)[0].default_json = "\"y\""; }));

@@ -36,6 +36,7 @@ const char* valid_value(const Key& key) {
       {"sync.columns[].field", R"("$.a.b[0]")"},
       {"sync.columns[].column", R"("c")"},
       {"sync.columns[].default", R"([1])"},
+      {"sync.columns[].update", "false"},
       {"breaker", "{}"},
       {"breaker.share", "1"},
       {"breaker.window", "1000000"},
@@ -102,6 +103,8 @@ bool takes(const Key& key, const std::string& json) {
       if (key.path == "source.kafka.*") return text || number || json == "true";
       return text && key.path != "target.postgres";
     }
+    case Type::kFlag:
+      return json == "true";
     case Type::kChoice:
       return json == "null" && key.allowed.find("null") != std::string_view::npos;
     default:

@@ -396,6 +396,7 @@ Column Parser::read_column(const Node& item, const std::string& path) {
   if (const Node* value = valid_.at(at("default"))) column.default_json = to_json(*value);
   read_choice(at("unit"), kUnitNames, column.unit);
   read_choice(at("encoding"), kEncodingNames, column.encoding);
+  if (const Node* update = valid_.at(at("update"))) column.update = update->text == "true";
   check_column(column, item, path);
   return column;
 }
@@ -424,6 +425,10 @@ void Parser::check_column(const Column& column, const Node& item, const std::str
     valid_.refuse(join_path(path, "on_absent"), "keep, without write: upsert or update",
                   "keep with sync.write: upsert or update; else default, null, fail",
                   "Inserted rows have nothing to keep.");
+  }
+  if (!column.update && task_.sync.write != Write::kUpsert) {
+    valid_.refuse(join_path(path, "update"), "false, without write: upsert",
+                  "false with sync.write: upsert; else true");
   }
   const bool absent_asks = !has_meta && column.on_absent == OnAbsent::kDefault;
   if (column.default_json && !absent_asks && column.on_null != OnNull::kDefault) {

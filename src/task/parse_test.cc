@@ -132,7 +132,6 @@ TEST(Parse, KnowsKeysOfLaterVersions) {
       {"sync.write", "\"history\""},
       {"sync.only_if_newer", "\"version\""},
       {"sync.unchanged", "\"skip\""},
-      {"sync.columns[0]", R"({"field": "a", "column": "a", "update": false})"},
       {"sync.format", "\"debezium\""},
       {"sync.on_delete", "\"soft\""},
       {"sync.tables", "[]"},
@@ -317,6 +316,11 @@ TEST(Columns, AreCheckedOneByOne) {
   expect_error(column(R"({"field": "a", "column": "a", "on_absent": "keep"})"),
                "sync.columns[0].on_absent", {"found keep", "upsert", "default, null, fail"});
   good(column(R"({"field": "a", "column": "a", "on_absent": "keep"})", true));
+  expect_error(column(R"({"field": "a", "column": "a", "update": false})"),
+               "sync.columns[0].update", {"found false, without write: upsert", "else true"});
+  EXPECT_FALSE(good(column(R"({"field": "a", "column": "a", "update": false})", true))
+                   .sync.columns->front()
+                   .update);
   expect_error(column(R"({"field": "a", "column": "a", "default": 1, "on_absent": "fail"})"),
                "sync.columns[0].default", {"a default that nothing asks for", "on_null: default"});
   good(column(

@@ -257,9 +257,11 @@ constexpr auto kKeys = std::to_array<Key>({
      .what = "The field is a text that holds bytes in this form, for a bytea column. Not together "
              "with unit."},
     {.path = "sync.columns[].update",
-     .type = Type::kLater,
+     .type = Type::kFlag,
      .default_text = "true",
-     .what = "false leaves the column out of the update of an existing row."},
+     .since = "0.1",
+     .what = "false: upsert sets the column in a new row and leaves it as it is in an existing "
+             "one."},
     {.path = "sync.format", .type = Type::kLater, .what = "Mirror: the form of the change events."},
     {.path = "sync.on_delete", .type = Type::kLater, .what = "Mirror: what a delete does."},
     {.path = "sync.on_truncate", .type = Type::kLater, .what = "Mirror: what a truncate does."},
@@ -454,6 +456,8 @@ std::string allowed_text(const Key& key) {
   switch (key.type) {
     case Type::kChoice:
       return fmt::format("{}", fmt::join(split_choices(key.allowed), ", "));
+    case Type::kFlag:
+      return "true or false";
     case Type::kInteger:
       return fmt::format("a whole number from {} to {}", key.min, key.max);
     case Type::kFraction:

@@ -20,6 +20,7 @@ enum class Type : std::uint8_t {
   kTextList,
   kTextMap,      // a map of any names to texts; numbers and flags are taken as they are written
   kChoice,       // one of `allowed`; null may be one of them
+  kFlag,         // true or false
   kInteger,      // min to max
   kFraction,     // above min, to max
   kDuration,     // "500ms", "10s", "5m", "2h", "1d" or a number of seconds; min and max in ms

@@ -72,6 +72,7 @@ struct Column {
   std::optional<std::string> default_json;
   Unit unit = Unit::kNone;
   Encoding encoding = Encoding::kNone;
+  bool update = true;  // false: set by the insert of an upsert, never by its update
 };
 
 struct Sync {

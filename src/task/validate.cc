@@ -200,6 +200,9 @@ bool Validator::judge(const Node& node, const Key& key, const std::string& path)
         remedy = "Put it in quotes if it is meant as a text.";
       }
       break;
+    case Type::kFlag:
+      good = node.kind == Node::Kind::kFlag;
+      break;
     case Type::kInteger:
       good = is_numeric(node) && in_range(parse_integer(node.text), key);
       break;
