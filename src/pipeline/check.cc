@@ -333,7 +333,9 @@ class Check {
     for (int i = 0; i < plan.key_columns; ++i) {
       key.push_back(plan.columns[static_cast<std::size_t>(i)].name);
     }
-    ok("key", subject_, fmt::format("{} by ({})", task::name_of(plan.write), joined(key)));
+    ok("key", subject_,
+       fmt::format("{} by ({}){}", task::name_of(plan.write), joined(key),
+                   plan.newer >= 0 ? ", only if " + *task_.sync.only_if_newer + " grows" : ""));
     if (plan.write == task::Write::kUpdate) return;  // makes no new keys
     const std::set<std::string> wanted(key.begin(), key.end());
     for (const auto& index : table_.unique_indexes) {
@@ -362,7 +364,8 @@ class Check {
       if (inserts && !info->may_insert) insert.push_back(quoted(column.name));
       if (updates && !column.key && column.update && !info->may_update)
         update.push_back(quoted(column.name));
-      if (column.key && !info->may_select) select.push_back(quoted(column.name));
+      const bool read = column.key || (plan.newer >= 0 && column.name == task_.sync.only_if_newer);
+      if (read && !info->may_select) select.push_back(quoted(column.name));
     }
     const auto lacking = [&](const char* privilege, const std::vector<std::string>& columns) {
       if (columns.empty()) return;

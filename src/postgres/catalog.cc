@@ -181,6 +181,7 @@ ColumnInfo read_column(const Rows& rows, int row, const RawTypes& raw) {
   column.may_update = rows.boolean(row, 10);
   column.may_select = rows.boolean(row, 11);
   column.comment = text_of(rows, row, 12);
+  column.collation = text_of(rows, row, 13);
   return column;
 }
 

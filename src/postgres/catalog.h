@@ -55,6 +55,7 @@ struct ColumnInfo {
   bool may_update = false;
   bool may_select = false;
   std::string comment;
+  std::string collation;  // "schema"."name", quoted, where it is not the type's own
 };
 
 struct UniqueIndex {

@@ -33,7 +33,12 @@ SELECT a.attname, a.attnum, a.atttypid, a.atttypmod,
        pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'INSERT'),
        pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'UPDATE'),
        pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'SELECT'),
-       pg_catalog.col_description(a.attrelid, a.attnum)
+       pg_catalog.col_description(a.attrelid, a.attnum),
+       (SELECT pg_catalog.format('%I.%I', n.nspname, c.collname)
+        FROM pg_catalog.pg_collation c
+        JOIN pg_catalog.pg_namespace n ON n.oid = c.collnamespace
+        JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+        WHERE c.oid = a.attcollation AND a.attcollation <> t.typcollation)
 FROM pg_catalog.pg_attribute a
 LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE a.attrelid = {0} AND a.attnum > 0 AND NOT a.attisdropped

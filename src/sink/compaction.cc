@@ -25,11 +25,8 @@ std::uint64_t prefix_of(std::string_view key, Form form) {
 
 }  // namespace
 
-void Compaction::fold(Batch& batch, const Plan& plan, std::size_t from, std::size_t to) {
+void Compaction::sort(const Batch& batch, std::size_t from, std::size_t to) {
   entries_.clear();
-  upserts_.clear();
-  messages_.clear();
-  deletes_.clear();
   for (std::size_t i = from; i < to; ++i) {
     const Row& row = batch.rows[i];
     if (row.dead) continue;
@@ -43,16 +40,44 @@ void Compaction::fold(Batch& batch, const Plan& plan, std::size_t from, std::siz
   if (!std::is_sorted(entries_.begin(), entries_.end(), less)) {
     std::sort(entries_.begin(), entries_.end(), less);
   }
+}
+
+// Behind the last entry with the key of entries_[first].
+std::size_t Compaction::key_end(const Batch& batch, std::size_t first) const {
+  std::size_t last = first + 1;
+  const std::string_view key = key_of(batch, batch.rows[entries_[first].row]);
+  while (last < entries_.size() && entries_[last].prefix == entries_[first].prefix &&
+         key_of(batch, batch.rows[entries_[last].row]) == key) {
+    ++last;
+  }
+  return last;
+}
+
+void Compaction::fold(Batch& batch, const Plan& plan, std::size_t from, std::size_t to) {
+  upserts_.clear();
+  messages_.clear();
+  deletes_.clear();
+  sort(batch, from, to);
   for (std::size_t first = 0; first < entries_.size();) {
-    std::size_t last = first + 1;
-    const std::string_view key = key_of(batch, batch.rows[entries_[first].row]);
-    while (last < entries_.size() && entries_[last].prefix == entries_[first].prefix &&
-           key_of(batch, batch.rows[entries_[last].row]) == key) {
-      ++last;
-    }
+    const std::size_t last = key_end(batch, first);
     fold_key(batch, plan, first, last);
     first = last;
   }
+}
+
+std::vector<std::vector<Row>> Compaction::rounds(const Batch& batch, std::size_t from,
+                                                 std::size_t to) {
+  std::vector<std::vector<Row>> rounds;
+  sort(batch, from, to);
+  for (std::size_t first = 0; first < entries_.size();) {
+    const std::size_t last = key_end(batch, first);
+    if (rounds.size() < last - first) rounds.resize(last - first);
+    for (std::size_t i = first; i < last; ++i) {
+      rounds[i - first].push_back(batch.rows[entries_[i].row]);
+    }
+    first = last;
+  }
+  return rounds;
 }
 
 // entries_[first, last) are the changes of one key, in order.

@@ -21,6 +21,10 @@ class Compaction {
   // the slices in upserts() stay valid until the batch is cleared.
   void fold(Batch& batch, const Plan& plan, std::size_t from, std::size_t to);
 
+  // The same rows unfolded, in rounds: the first change of each key, the second of each, and so on.
+  // For changes of which the database says whether they count. Writes only.
+  std::vector<std::vector<Row>> rounds(const Batch& batch, std::size_t from, std::size_t to);
+
   // Rows to insert or update; copies of the batch's, or merged ones.
   const std::vector<Row>& upserts() const { return upserts_; }
   // By index into upserts(): how many changes are folded into it.
@@ -34,6 +38,8 @@ class Compaction {
     std::uint64_t prefix = 0;  // of the key's bytes: decides most comparisons
     std::uint32_t row = 0;
   };
+  void sort(const Batch& batch, std::size_t from, std::size_t to);
+  std::size_t key_end(const Batch& batch, std::size_t first) const;
   void fold_key(Batch& batch, const Plan& plan, std::size_t first, std::size_t last);
   static Row merge(Batch& batch, const Plan& plan, const Row& earlier, const Row& later);
 

@@ -134,6 +134,26 @@ TEST(Compaction, WhatOnlyAnInsertSetsComesFromTheFirst) {
   EXPECT_EQ(compaction.messages(), (std::vector<std::int64_t>{2, 2, 2}));
 }
 
+TEST(Compaction, RoundsHaveAKeyOnceAndKeepItsOrder) {
+  Batch batch;
+  batch.form = Form::kText;
+  add(batch, {.id = "2", .a = "1"});
+  add(batch, {.id = "1", .a = "2"});
+  add(batch, {.id = "2", .a = "3"});
+  add(batch, {.id = "2", .a = "dead"});
+  add(batch, {.id = "2", .a = "4"});
+  batch.rows[3].dead = true;
+  Compaction compaction;
+  std::vector<std::string> found;
+  for (const auto& round : compaction.rounds(batch, 0, batch.rows.size())) {
+    std::string keys;
+    for (const Row& row : round) keys += text_of(batch, row) + ";";
+    found.push_back(keys);
+  }
+  EXPECT_EQ(found, (std::vector<std::string>{"1\t2;2\t1;", "2\t3;", "2\t4;"}));
+  EXPECT_TRUE(compaction.rounds(batch, 0, 0).empty());
+}
+
 // A table in memory: what a row of `states` does to it.
 using Table =
     std::map<std::string, std::pair<std::optional<std::string>, std::optional<std::string>>>;

@@ -27,12 +27,30 @@ std::string same_key(const Plan& plan) {
   return condition;
 }
 
+const std::string& newer_name(const Plan& plan) {
+  return plan.columns[static_cast<std::size_t>(plan.newer)].name;
+}
+
 // The staged rows that count, as FROM item `s`.
 std::string picked(const Plan& plan, Pick pick) {
   if (pick == Pick::kAll) return fmt::format("{} AS s", kStage);
-  const std::string keys = key_list(plan);
-  return fmt::format("(SELECT DISTINCT ON ({0}) * FROM {1} ORDER BY {0}, {2}) AS s", keys, kStage,
-                     plan.stage_sequence);
+  std::string order = plan.stage_sequence;
+  if (pick == Pick::kNewest) {  // what is left if they come one by one
+    order = fmt::format("{0} DESC NULLS LAST, CASE WHEN {0} IS NULL THEN -{1} ELSE {1} END",
+                        quoted(newer_name(plan)), plan.stage_sequence);
+  }
+  return fmt::format("(SELECT DISTINCT ON ({0}) * FROM {1} ORDER BY {0}, {2}) AS s", key_list(plan),
+                     kStage, order);
+}
+
+// Whether the row `incoming` may change the row t, as a condition; empty: always.
+std::string newer_condition(const Plan& plan, const std::string& states,
+                            std::string_view incoming) {
+  if (plan.newer < 0) return {};
+  const std::string name = quoted(newer_name(plan));
+  std::string condition = fmt::format("t.{} IS NULL", name);
+  if (states[static_cast<std::size_t>(plan.newer)] != Shape::kPresent) return condition;
+  return fmt::format("({} OR {}.{} > t.{})", condition, incoming, name, name);
 }
 
 std::string of_shape(const Plan& plan, const Staged& staged) {
@@ -57,21 +75,24 @@ std::string update_sql(const Plan& plan, const std::string& states, const Staged
   if (set.empty()) return {};
   std::string where = same_key(plan);
   if (staged.shape) add(where, " AND ", of_shape(plan, staged));
+  if (plan.newer >= 0) add(where, " AND ", newer_condition(plan, states, "s"));
   return fmt::format("UPDATE {} AS t SET {} FROM {} WHERE {}", plan.target, set,
                      picked(plan, staged.pick), where);
 }
 
-std::string on_conflict(const Plan& plan, const std::string& states) {
+std::string on_conflict(const Plan& plan, const std::string& states, bool only_new) {
   if (plan.way == Way::kStageInsert) return {};
   const std::string keys = key_list(plan);
   const std::string arbiter = keys.empty() ? "" : fmt::format(" ({})", keys);
   std::string set;
-  if (plan.write == task::Write::kUpsert) {
+  if (plan.write == task::Write::kUpsert && !only_new) {
     set = assignments(plan, states,
                       [&](std::size_t i) { return "excluded." + quoted(plan.columns[i].name); });
   }
-  return fmt::format(" ON CONFLICT{} DO {}", arbiter,
-                     set.empty() ? "NOTHING" : "UPDATE SET " + set);
+  if (set.empty()) return fmt::format(" ON CONFLICT{} DO NOTHING", arbiter);
+  std::string sql = fmt::format(" ON CONFLICT{} DO UPDATE SET {}", arbiter, set);
+  if (plan.newer >= 0) sql += " WHERE " + newer_condition(plan, states, "excluded");
+  return sql;
 }
 
 }  // namespace
@@ -102,7 +123,7 @@ std::string merge_sql(const Plan& plan, const std::string& states, const Staged&
   if (plan.write == task::Write::kInsertIgnore && staged.pick == Pick::kAll) {
     sql += " ORDER BY s." + plan.stage_sequence;
   }
-  return sql + on_conflict(plan, states);
+  return sql + on_conflict(plan, states, staged.only_new);
 }
 
 std::string twice_sql(const Plan& plan) {

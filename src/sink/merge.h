@@ -18,14 +18,16 @@ namespace sluice::sink {
 
 // Which of the staged rows of one key count.
 enum class Pick : std::uint8_t {
-  kAll,    // a key is there once
-  kFirst,  // the first of each key
+  kAll,     // a key is there once
+  kFirst,   // the first of each key
+  kNewest,  // that with the greatest value of only_if_newer; the first of equals, the last of NULLs
 };
 
 // What a statement reads.
 struct Staged {
   Pick pick = Pick::kAll;
   std::optional<std::uint16_t> shape = std::nullopt;  // none: the stage holds one shape alone
+  bool only_new = false;  // upsert: rows that exist are left as they are
 };
 
 // "a", "b": the columns that rows of this shape fill; the key's columns.

@@ -252,6 +252,36 @@ class Compiler {
           "Add a column that is to be updated."));
     }
     order_key_first();
+    choose_newer();
+  }
+
+  // The column of only_if_newer, which must be of a type that has an order.
+  void choose_newer() {
+    if (!task_.sync.only_if_newer) return;
+    const std::string& name = *task_.sync.only_if_newer;
+    const ColumnInfo* info = plan_.table.find(name);
+    if (info == nullptr) return unknown_column("sync.only_if_newer", name);
+    // json, xml, point, lseg, path, box, polygon, line, circle (pg_type.dat).
+    constexpr postgres::Oid kWithoutOrder[] = {114, 142, 600, 601, 602, 603, 604, 628, 718};
+    const postgres::Oid type = info->type.element != 0 ? info->type.element : info->type.oid;
+    const auto found = std::find_if(plan_.columns.begin(), plan_.columns.end(),
+                                    [&](const PlanColumn& column) { return column.name == name; });
+    std::string wrong;
+    if (std::find(std::begin(kWithoutOrder), std::end(kWithoutOrder), type) !=
+        std::end(kWithoutOrder)) {
+      wrong = fmt::format("is {}, a type without an order", info->type.name);
+    } else if (found == plan_.columns.end()) {
+      wrong = "is not written by this task";
+    } else if (found->key) {
+      wrong = "is part of the key";
+    }
+    if (wrong.empty()) {
+      plan_.newer = static_cast<int>(found - plan_.columns.begin());
+      return;
+    }
+    errors_.push_back(document_error(
+        "sync.only_if_newer", fmt::format("column \"{}\" of {} {}", name, plan_.target, wrong),
+        "Name a column that grows, such as a version or the time of the change."));
   }
 
   bool in_key(const std::string& name) const {
@@ -423,7 +453,9 @@ class Compiler {
     std::string columns;
     std::string keys;
     for (const auto& column : plan_.columns) {
-      const std::string item = quoted(column.name) + ' ' + plan_.table.find(column.name)->type.name;
+      const ColumnInfo& info = *plan_.table.find(column.name);
+      std::string item = quoted(column.name) + ' ' + info.type.name;
+      if (!info.collation.empty()) item += " COLLATE " + info.collation;
       columns += (columns.empty() ? "" : ", ") + item;
       if (column.key) keys += (keys.empty() ? "" : ", ") + item;
     }

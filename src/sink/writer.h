@@ -157,8 +157,11 @@ class Writer {
   // writer_merge.cc
   Async<Step> merge_piece(Batch& batch, const Plan& plan, std::size_t from, std::size_t to);
   Async<Step> merge_runs(Batch& batch, const Plan& plan, std::size_t from, std::size_t to);
+  Async<Step> merge_newer(Batch& batch, const Plan& plan, std::size_t from, std::size_t to);
   Async<Step> merge_shapes(Batch& batch, const Plan& plan);
   Async<Step> merge_staged(Batch& batch, const Plan& plan, Pick pick);
+  Async<tl::expected<std::int64_t, Failed>> merge_each(const Batch& batch, const Plan& plan,
+                                                       Staged staged);
   Async<tl::expected<postgres::Rows, Failed>> ask(std::string sql);
   Async<Step> copy_rows(std::string sql, const Batch& batch, std::string relation);
   Async<Step> execute(std::string sql);

@@ -26,6 +26,11 @@ Async<Writer::Step> Writer::merge_piece(Batch& batch, const Plan& plan, std::siz
     auto merged = co_await merging;
     co_return merged;
   }
+  if (plan.newer >= 0) {
+    Async<Step> merging = merge_newer(batch, plan, from, to);
+    auto merged = co_await merging;
+    co_return merged;
+  }
   compaction_.fold(batch, plan, from, to);
   if (!compaction_.deletes().empty()) {
     Async<Step> deleting = delete_keys(batch, plan);
@@ -71,6 +76,30 @@ Async<Writer::Step> Writer::merge_runs(Batch& batch, const Plan& plan, std::size
   co_return true;
 }
 
+// only_if_newer: which of several changes of a key counts is for PostgreSQL to say. Where changes
+// are whole rows that is one of them; partial ones (on_absent: keep) are written in their order.
+Async<Writer::Step> Writer::merge_newer(Batch& batch, const Plan& plan, std::size_t from,
+                                        std::size_t to) {
+  if (!plan.keeps) {
+    merging_.clear();
+    for (; from < to; ++from) {
+      if (!batch.rows[from].dead) merging_.push_back(batch.rows[from]);
+    }
+    if (merging_.empty()) co_return true;
+    Async<Step> merging = merge_staged(batch, plan, Pick::kNewest);
+    auto merged = co_await merging;
+    co_return merged;
+  }
+  std::vector<std::vector<Row>> rounds = compaction_.rounds(batch, from, to);
+  for (auto& round : rounds) {
+    merging_ = std::move(round);
+    Async<Step> merging = merge_staged(batch, plan, Pick::kAll);
+    auto merged = co_await merging;
+    if (!merged) co_return merged;
+  }
+  co_return true;
+}
+
 // `merging_`, each shape by itself: a COPY of the columns that it has.
 Async<Writer::Step> Writer::merge_shapes(Batch& batch, const Plan& plan) {
   for (std::size_t shape = 0; shape < batch.shapes.size(); ++shape) {
@@ -96,11 +125,9 @@ Async<Writer::Step> Writer::merge_staged(Batch& batch, const Plan& plan, Pick pi
   sent_.clear();
   slices_.clear();
   gathered_.clear();
-  std::vector<bool> used(batch.shapes.size());
   for (std::size_t i = 0; i < merging_.size(); ++i) {
     append_staged(batch, plan, merging_[i], static_cast<std::int64_t>(i), gathered_);
     sent_.push_back(merging_[i].record);
-    used[merging_[i].shape] = true;
   }
   slices_.push_back(gathered_.view());
   Async<Step> staging = stage_rows(batch, staged_columns(plan));
@@ -124,28 +151,48 @@ Async<Writer::Step> Writer::merge_staged(Batch& batch, const Plan& plan, Pick pi
       co_return tl::unexpected(std::move(failed));
     }
   }
+  // What only an insert sets comes from the first message of a key, the rest from the newest.
+  if (pick == Pick::kNewest && plan.insert_only) {
+    Async<tl::expected<std::int64_t, Failed>> inserting =
+        merge_each(batch, plan, {.pick = Pick::kFirst, .only_new = true});
+    auto inserted = co_await inserting;
+    if (!inserted) co_return tl::unexpected(inserted.error());
+  }
+  Async<tl::expected<std::int64_t, Failed>> merging = merge_each(batch, plan, {.pick = pick});
+  auto changed = co_await merging;
+  if (!changed) co_return tl::unexpected(changed.error());
+  const auto rows = static_cast<std::int64_t>(merging_.size());
+  if (plan.write == task::Write::kInsertIgnore)
+    ignored_ += std::max<std::int64_t>(0, rows - *changed);
+  if (plan.write != task::Write::kUpdate || *changed == rows) co_return true;
+  Async<tl::expected<Rows, Failed>> asking = ask(missing_sql(plan));
+  auto missing = co_await asking;
+  if (!missing) co_return tl::unexpected(missing.error());
+  for (int i = 0; i < missing->size(); ++i) {
+    const auto row = static_cast<std::size_t>(missing->integer(i, 0));
+    ignored_ += plan.newer >= 0 ? 1 : compaction_.messages()[row];
+  }
+  co_return true;
+}
+
+// The statement of each shape among `merging_`, which is staged. Returns the rows they changed.
+Async<tl::expected<std::int64_t, Writer::Failed>> Writer::merge_each(const Batch& batch,
+                                                                     const Plan& plan,
+                                                                     Staged staged) {
+  std::vector<bool> used(batch.shapes.size());
+  for (const Row& row : merging_) used[row.shape] = true;
   std::int64_t changed = 0;
   for (std::size_t shape = 0; shape < used.size(); ++shape) {
     if (!used[shape]) continue;
-    std::string sql = merge_sql(plan, batch.shapes[shape].states,
-                                {.pick = pick, .shape = static_cast<std::uint16_t>(shape)});
+    staged.shape = static_cast<std::uint16_t>(shape);
+    std::string sql = merge_sql(plan, batch.shapes[shape].states, staged);
     if (sql.empty()) continue;
     Async<tl::expected<Rows, Failed>> merging = ask(std::move(sql));
     auto merged = co_await merging;
     if (!merged) co_return tl::unexpected(merged.error());
     changed += merged->affected();
   }
-  const auto rows = static_cast<std::int64_t>(merging_.size());
-  if (plan.write == task::Write::kInsertIgnore)
-    ignored_ += std::max<std::int64_t>(0, rows - changed);
-  if (plan.write != task::Write::kUpdate || changed == rows) co_return true;
-  Async<tl::expected<Rows, Failed>> asking = ask(missing_sql(plan));
-  auto missing = co_await asking;
-  if (!missing) co_return tl::unexpected(missing.error());
-  for (int i = 0; i < missing->size(); ++i) {
-    ignored_ += compaction_.messages()[static_cast<std::size_t>(missing->integer(i, 0))];
-  }
-  co_return true;
+  co_return changed;
 }
 
 }  // namespace sluice::sink

@@ -47,7 +47,8 @@ TEST(Canonical, HasEveryDefaultAndSortedNames) {
       R"({"breaker":{"share":0.5,"window":1000},"delivery":"exactly_once","description":"","name":"n",)"
       R"("on_failure":"retain","retry_for":null,"source":{"group":null,"kafka":{"bootstrap.servers":"h"},)"
       R"("on_gap":"stop","start":"earliest","topics":["t"]},"sync":{"columns":null,)"
-      R"("extra_fields":"ignore","mode":"mapping","nul":"fail","on_tombstone":"fail","primary_key":null,)"
+      R"("extra_fields":"ignore","mode":"mapping","nul":"fail","on_tombstone":"fail","only_if_newer":null,)"
+      R"("primary_key":null,)"
       R"("time_zone":"UTC","unchanged":"write","write":"insert"},"target":{"ledger_schema":"sluice",)"
       R"("pooler":"none","postgres":"host=h password=*** user=u","table":"t"},"tuning":{)"
       R"("batch_bytes":"16 MB","batch_rows":20000,"copy_format":"auto","lanes":null,"linger_ms":500,)"
@@ -119,6 +120,7 @@ TEST(Hash, SeesEverythingElse) {
   EXPECT_TRUE(changed([](Task& t) { t.sync.extra_fields_column = "other"; }));
   EXPECT_TRUE(changed([](Task& t) { t.sync.on_tombstone = OnTombstone::kIgnore; }));
   EXPECT_TRUE(changed([](Task& t) { t.sync.columns->front().update = false; }));
+  EXPECT_TRUE(changed([](Task& t) { t.sync.only_if_newer = "t"; }));
   EXPECT_TRUE(changed([](Task& t) { t.sync.columns.reset(); }));
   EXPECT_TRUE(changed([](Task& t) { t.sync.columns->pop_back(); }));
   EXPECT_TRUE(changed([](Task& t) { (*t.sync.columns)[0].default_json = "\"y\""; }));

@@ -32,6 +32,7 @@ const char* valid_value(const Key& key) {
       {"sync.primary_key", R"(["a", "B c"])"},
       {"sync.time_zone", R"("Europe/Paris")"},
       {"sync.extra_fields", R"({"column": "rest"})"},
+      {"sync.only_if_newer", R"("version")"},
       {"sync.columns", R"([{"field": "a", "column": "b"}])"},
       {"sync.columns[].field", R"("$.a.b[0]")"},
       {"sync.columns[].column", R"("c")"},
@@ -68,7 +69,9 @@ bj::value with_key(const Key& key, std::string_view json) {
     if (key.path != "sync.columns[].meta") column["field"] = "a";
     document.as_object()["sync"] = {{"write", "upsert"}, {"columns", bj::array{column}}};
   }
-  if (key.path == "sync.on_tombstone") document.as_object()["sync"] = {{"write", "upsert"}};
+  for (const char* path : {"sync.on_tombstone", "sync.only_if_newer"}) {
+    if (key.path == path) document.as_object()["sync"] = {{"write", "upsert"}};
+  }
   set(document, concrete(key.path), bj::parse(json));
   return document;
 }

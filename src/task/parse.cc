@@ -131,6 +131,7 @@ class Parser {
   void check_column(const Column& column, const Node& item, const std::string& path);
   void check_columns_together();
   void check_write();
+  void check_only_if_newer();
   void read_tuning();
 
   // Existing rows are found by their key and changed.
@@ -333,6 +334,8 @@ void Parser::read_sync() {
     valid_.refuse(join_path("sync.primary_key", i), valid_.at("sync.primary_key")->items[i]);
   }
   refuse_duplicates("sync.primary_key", sync.primary_key);
+  std::string newer;
+  if (read_text("sync.only_if_newer", newer, is_identifier)) sync.only_if_newer = newer;
   read_extra_fields();
   read_columns();
   check_write();
@@ -483,13 +486,45 @@ void Parser::check_columns_together() {
 }
 
 void Parser::check_write() {
-  if (changes_rows()) return;
+  check_only_if_newer();
   const OnTombstone on_tombstone = task_.sync.on_tombstone;
-  if (on_tombstone == OnTombstone::kFail) return;
-  valid_.refuse(
-      "sync.on_tombstone",
-      fmt::format("{}, without write: upsert or update", name_in(kOnTombstoneNames, on_tombstone)),
-      "delete, ignore with sync.write: upsert or update; else fail");
+  const std::string_view name = name_in(kOnTombstoneNames, on_tombstone);
+  if (!changes_rows() && on_tombstone != OnTombstone::kFail) {
+    valid_.refuse("sync.on_tombstone", fmt::format("{}, without write: upsert or update", name),
+                  "delete, ignore with sync.write: upsert or update; else fail");
+  }
+  if (task_.sync.only_if_newer && on_tombstone == OnTombstone::kDelete) {
+    valid_.refuse("sync.on_tombstone", fmt::format("{}, together with only_if_newer", name),
+                  "fail, ignore with sync.only_if_newer",
+                  "A tombstone has no value that could be older or newer than the row's.");
+  }
+}
+
+void Parser::check_only_if_newer() {
+  constexpr std::string_view kPath = "sync.only_if_newer";
+  const Sync& sync = task_.sync;
+  if (!sync.only_if_newer) return;
+  const std::string found = Validator::found_text(kPath, *valid_.at(kPath));
+  if (!changes_rows()) {
+    valid_.refuse(kPath, fmt::format("{}, without write: upsert or update", found),
+                  "a column with sync.write: upsert or update; else null");
+  }
+  const auto& key = sync.primary_key;
+  if (std::find(key.begin(), key.end(), *sync.only_if_newer) != key.end()) {
+    valid_.add(kPath, fmt::format("found {}, a column of the key, which is equal in both", found),
+               "Name a column that grows, such as a version or the time of the change.");
+  }
+  if (!sync.columns) return;
+  const auto entry =
+      std::find_if(sync.columns->begin(), sync.columns->end(),
+                   [&](const Column& column) { return column.column == *sync.only_if_newer; });
+  if (entry == sync.columns->end()) {
+    valid_.add(kPath, fmt::format("found {}, which no entry of sync.columns feeds", found),
+               "Add an entry for it.");
+  } else if (!entry->update) {
+    valid_.add(kPath, fmt::format("found {}, whose entry says update: false", found),
+               "It must grow with the row: leave update out.");
+  }
 }
 
 void Parser::read_tuning() {

@@ -130,7 +130,6 @@ TEST(Parse, KnowsKeysOfLaterVersions) {
       {"target.pooler", "\"transaction\""},
       {"sync.mode", "\"mirror\""},
       {"sync.write", "\"history\""},
-      {"sync.only_if_newer", "\"version\""},
       {"sync.unchanged", "\"skip\""},
       {"sync.format", "\"debezium\""},
       {"sync.on_delete", "\"soft\""},
@@ -361,6 +360,22 @@ TEST(Sync, ChecksKeyAndTombstones) {
     expect_error(with("sync.on_tombstone", json), "sync.on_tombstone",
                  {"without write: upsert", "else fail"});
   }
+  const auto newer = [](std::string_view more) {
+    return with("sync", fmt::format(R"({{"only_if_newer": "v"{}}})", more));
+  };
+  constexpr std::string_view kNewer = "sync.only_if_newer";
+  EXPECT_EQ(good(newer(R"(, "write": "update")")).sync.only_if_newer, "v");
+  expect_error(newer(""), kNewer, {"found \"v\", without write: upsert or update"});
+  expect_error(newer(R"(, "write": "insert_ignore")"), kNewer, {"without write: upsert"});
+  expect_error(newer(R"(, "write": "upsert", "on_tombstone": "delete")"), "sync.on_tombstone",
+               {"found delete, together with only_if_newer", "fail, ignore"});
+  expect_error(newer(R"(, "write": "upsert", "primary_key": ["v"])"), kNewer,
+               {"found \"v\", a column of the key"});
+  expect_error(newer(R"(, "write": "upsert", "columns": [{"field": "a", "column": "a"}])"), kNewer,
+               {"found \"v\", which no entry of sync.columns feeds"});
+  expect_error(newer(R"(, "write": "upsert", "columns":
+                        [{"field": "v", "column": "v", "update": false}])"),
+               kNewer, {"found \"v\", whose entry says update: false"});
   expect_error(with("sync.extra_fields", "\"drop\""), "sync.extra_fields",
                {"found \"drop\"", "ignore, fail or {column: NAME}"});
   expect_error(with("sync.extra_fields", R"({"columns": "x"})"), "sync.extra_fields",

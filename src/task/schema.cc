@@ -183,9 +183,14 @@ constexpr auto kKeys = std::to_array<Key>({
      .what = "What becomes of top-level fields that no column takes: they are ignored, the message "
              "fails, or they are collected into one json or jsonb column."},
     {.path = "sync.only_if_newer",
-     .type = Type::kLater,
+     .type = Type::kText,
      .default_text = "null",
-     .what = "A column that must grow for an update to happen."},
+     .allowed = kColumnName,
+     .since = "0.1",
+     .what = "upsert and update: an existing row is changed only if the message's value of this "
+             "column is greater than the row's, as PostgreSQL compares them. Where the row has "
+             "NULL it is always changed; a message without a value changes only such rows. Not "
+             "with on_tombstone: delete, which knows no value."},
     {.path = "sync.unchanged",
      .type = Type::kChoice,
      .default_text = "write",

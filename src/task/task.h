@@ -83,6 +83,7 @@ struct Sync {
   ExtraFields extra_fields = ExtraFields::kIgnore;
   std::string extra_fields_column;
   OnTombstone on_tombstone = OnTombstone::kFail;
+  std::optional<std::string> only_if_newer;    // a column
   std::optional<std::vector<Column>> columns;  // none: by name against the real table
 };
 
