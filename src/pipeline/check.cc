@@ -364,7 +364,8 @@ class Check {
       if (inserts && !info->may_insert) insert.push_back(quoted(column.name));
       if (updates && !column.key && column.update && !info->may_update)
         update.push_back(quoted(column.name));
-      const bool read = column.key || (plan.newer >= 0 && column.name == task_.sync.only_if_newer);
+      const bool read = column.key || (plan.skip_unchanged && column.update) ||
+                        (plan.newer >= 0 && column.name == task_.sync.only_if_newer);
       if (read && !info->may_select) select.push_back(quoted(column.name));
     }
     const auto lacking = [&](const char* privilege, const std::vector<std::string>& columns) {

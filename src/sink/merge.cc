@@ -68,6 +68,30 @@ std::string assignments(const Plan& plan, const std::string& states, Value value
   return set;
 }
 
+// The new value of a column whose own default acts, where the catalog shows it; else empty.
+std::string default_of(const Plan& plan, std::size_t i) {
+  const PlanColumn& column = plan.columns[i];
+  if (column.default_sql.empty()) return {};
+  return fmt::format("({})::{}", column.default_sql, plan.table.find(column.name)->type.name);
+}
+
+// unchanged: skip: whether a column differs that the update sets. Byte for byte: types without an
+// equality (json, xml, point) can be compared so, and what is equal but looks different (1.0 and
+// 1.00, citext) counts as changed. The casts keep PostgreSQL from comparing column by column.
+template <class Value>
+std::string changed_condition(const Plan& plan, const std::string& states, Value value) {
+  std::string before;
+  std::string after;
+  for (std::size_t i = first_value(plan); i < plan.columns.size(); ++i) {
+    if (states[i] == Shape::kKeep || !plan.columns[i].update) continue;
+    const std::string is = value(i);
+    if (is.empty()) return {};  // not known here: written
+    add(before, ", ", "t." + quoted(plan.columns[i].name));
+    add(after, ", ", is);
+  }
+  return fmt::format("ROW({})::record OPERATOR(pg_catalog.*<>) ROW({})::record", before, after);
+}
+
 std::string update_sql(const Plan& plan, const std::string& states, const Staged& staged) {
   const std::string set = assignments(plan, states, [&](std::size_t i) {
     return states[i] == Shape::kPresent ? "s." + quoted(plan.columns[i].name) : "DEFAULT";
@@ -76,6 +100,13 @@ std::string update_sql(const Plan& plan, const std::string& states, const Staged
   std::string where = same_key(plan);
   if (staged.shape) add(where, " AND ", of_shape(plan, staged));
   if (plan.newer >= 0) add(where, " AND ", newer_condition(plan, states, "s"));
+  if (plan.skip_unchanged) {
+    const std::string changed = changed_condition(plan, states, [&](std::size_t i) {
+      return states[i] == Shape::kPresent ? "s." + quoted(plan.columns[i].name)
+                                          : default_of(plan, i);
+    });
+    if (!changed.empty()) add(where, " AND ", changed);
+  }
   return fmt::format("UPDATE {} AS t SET {} FROM {} WHERE {}", plan.target, set,
                      picked(plan, staged.pick), where);
 }
@@ -84,15 +115,15 @@ std::string on_conflict(const Plan& plan, const std::string& states, bool only_n
   if (plan.way == Way::kStageInsert) return {};
   const std::string keys = key_list(plan);
   const std::string arbiter = keys.empty() ? "" : fmt::format(" ({})", keys);
+  const auto incoming = [&](std::size_t i) { return "excluded." + quoted(plan.columns[i].name); };
   std::string set;
-  if (plan.write == task::Write::kUpsert && !only_new) {
-    set = assignments(plan, states,
-                      [&](std::size_t i) { return "excluded." + quoted(plan.columns[i].name); });
-  }
+  if (plan.write == task::Write::kUpsert && !only_new) set = assignments(plan, states, incoming);
   if (set.empty()) return fmt::format(" ON CONFLICT{} DO NOTHING", arbiter);
   std::string sql = fmt::format(" ON CONFLICT{} DO UPDATE SET {}", arbiter, set);
-  if (plan.newer >= 0) sql += " WHERE " + newer_condition(plan, states, "excluded");
-  return sql;
+  std::string where;
+  if (plan.newer >= 0) where = newer_condition(plan, states, "excluded");
+  if (plan.skip_unchanged) add(where, " AND ", changed_condition(plan, states, incoming));
+  return where.empty() ? sql : sql + " WHERE " + where;
 }
 
 }  // namespace

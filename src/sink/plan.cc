@@ -86,6 +86,7 @@ class Compiler {
     plan_.write = task_.sync.write;
     plan_.on_tombstone = task_.sync.on_tombstone;
     plan_.deletes = plan_.on_tombstone == task::OnTombstone::kDelete;
+    plan_.skip_unchanged = task_.sync.unchanged == task::Unchanged::kSkip;
     plan_.time_zone = task_.sync.time_zone;
     plan_.target = plan_.table.qualified();
     choose_way();

@@ -64,7 +64,8 @@ struct Plan {
   bool loose_key_text = false;
   bool keeps = false;        // some column has on_absent: keep
   bool insert_only = false;  // some column has update: false
-  int newer = -1;            // the column of only_if_newer, by index into `columns`
+  bool skip_unchanged = false;
+  int newer = -1;  // the column of only_if_newer, by index into `columns`
   task::OnTombstone on_tombstone = task::OnTombstone::kFail;
   std::string time_zone;
   std::vector<PlanColumn> columns;  // the key's columns first, in the key's order

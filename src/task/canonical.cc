@@ -101,7 +101,7 @@ Node to_node(const Sync& sync) {
     extra = Node::string(sync.extra_fields == ExtraFields::kFail ? "fail" : "ignore");
   }
   node.add("only_if_newer", sync.only_if_newer ? Node::string(*sync.only_if_newer) : Node());
-  node.add("unchanged", Node::string("write"));
+  node.add("unchanged", choice(kUnchangedNames, sync.unchanged));
   node.add("on_tombstone", choice(kOnTombstoneNames, sync.on_tombstone));
   Node& columns = node.add("columns", Node());
   if (sync.columns) {

@@ -121,6 +121,7 @@ TEST(Hash, SeesEverythingElse) {
   EXPECT_TRUE(changed([](Task& t) { t.sync.on_tombstone = OnTombstone::kIgnore; }));
   EXPECT_TRUE(changed([](Task& t) { t.sync.columns->front().update = false; }));
   EXPECT_TRUE(changed([](Task& t) { t.sync.only_if_newer = "t"; }));
+  EXPECT_TRUE(changed([](Task& t) { t.sync.unchanged = Unchanged::kSkip; }));
   EXPECT_TRUE(changed([](Task& t) { t.sync.columns.reset(); }));
   EXPECT_TRUE(changed([](Task& t) { t.sync.columns->pop_back(); }));
   EXPECT_TRUE(changed([](Task& t) { (*t.sync.columns)[0].default_json = "\"y\""; }));

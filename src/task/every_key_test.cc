@@ -69,7 +69,7 @@ bj::value with_key(const Key& key, std::string_view json) {
     if (key.path != "sync.columns[].meta") column["field"] = "a";
     document.as_object()["sync"] = {{"write", "upsert"}, {"columns", bj::array{column}}};
   }
-  for (const char* path : {"sync.on_tombstone", "sync.only_if_newer"}) {
+  for (const char* path : {"sync.on_tombstone", "sync.only_if_newer", "sync.unchanged"}) {
     if (key.path == path) document.as_object()["sync"] = {{"write", "upsert"}};
   }
   set(document, concrete(key.path), bj::parse(json));
@@ -170,6 +170,7 @@ TEST(Names, AreThoseOfTheTable) {
   same("on_failure", kOnFailureNames);
   same("sync.nul", kNulNames);
   same("sync.on_tombstone", kOnTombstoneNames);
+  same("sync.unchanged", kUnchangedNames);
   same("sync.columns[].on_absent", kOnAbsentNames);
   same("sync.columns[].on_null", kOnNullNames);
   same("sync.columns[].unit", kUnitNames);

@@ -326,6 +326,7 @@ void Parser::read_sync() {
   read_choice("sync.write", kWriteNames, sync.write);
   read_choice("sync.nul", kNulNames, sync.nul);
   read_choice("sync.on_tombstone", kOnTombstoneNames, sync.on_tombstone);
+  read_choice("sync.unchanged", kUnchangedNames, sync.unchanged);
   read_text("sync.time_zone", sync.time_zone,
             [](std::string_view text) { return !text.empty() && text.size() <= 255; });
   sync.primary_key = texts("sync.primary_key");
@@ -492,6 +493,10 @@ void Parser::check_write() {
   if (!changes_rows() && on_tombstone != OnTombstone::kFail) {
     valid_.refuse("sync.on_tombstone", fmt::format("{}, without write: upsert or update", name),
                   "delete, ignore with sync.write: upsert or update; else fail");
+  }
+  if (!changes_rows() && task_.sync.unchanged == Unchanged::kSkip) {
+    valid_.refuse("sync.unchanged", "skip, without write: upsert or update",
+                  "skip with sync.write: upsert or update; else write");
   }
   if (task_.sync.only_if_newer && on_tombstone == OnTombstone::kDelete) {
     valid_.refuse("sync.on_tombstone", fmt::format("{}, together with only_if_newer", name),

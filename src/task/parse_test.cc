@@ -130,7 +130,6 @@ TEST(Parse, KnowsKeysOfLaterVersions) {
       {"target.pooler", "\"transaction\""},
       {"sync.mode", "\"mirror\""},
       {"sync.write", "\"history\""},
-      {"sync.unchanged", "\"skip\""},
       {"sync.format", "\"debezium\""},
       {"sync.on_delete", "\"soft\""},
       {"sync.tables", "[]"},
@@ -363,6 +362,8 @@ TEST(Sync, ChecksKeyAndTombstones) {
   const auto newer = [](std::string_view more) {
     return with("sync", fmt::format(R"({{"only_if_newer": "v"{}}})", more));
   };
+  expect_error(with("sync.unchanged", "\"skip\""), "sync.unchanged",
+               {"found skip, without write: upsert or update", "else write"});
   constexpr std::string_view kNewer = "sync.only_if_newer";
   EXPECT_EQ(good(newer(R"(, "write": "update")")).sync.only_if_newer, "v");
   expect_error(newer(""), kNewer, {"found \"v\", without write: upsert or update"});

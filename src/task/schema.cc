@@ -194,10 +194,12 @@ constexpr auto kKeys = std::to_array<Key>({
     {.path = "sync.unchanged",
      .type = Type::kChoice,
      .default_text = "write",
-     .allowed = "write",
-     .later = "skip",
+     .allowed = "write|skip",
      .since = "0.1",
-     .what = "Rows that an update would leave as they are."},
+     .what =
+         "Rows that an update would leave as they are, byte for byte: write makes a new version "
+         "of the row all the same, and triggers run; skip (upsert, update) does neither. "
+         "Skipped messages count as written."},
     {.path = "sync.on_tombstone",
      .type = Type::kChoice,
      .default_text = "fail",

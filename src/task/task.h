@@ -33,6 +33,7 @@ enum class OnFailure : std::uint8_t { kRetain, kDiscard, kDeliver };
 enum class Nul : std::uint8_t { kFail, kStrip, kReplace };
 enum class ExtraFields : std::uint8_t { kIgnore, kFail, kColumn };
 enum class OnTombstone : std::uint8_t { kFail, kDelete, kIgnore };
+enum class Unchanged : std::uint8_t { kWrite, kSkip };
 enum class OnAbsent : std::uint8_t { kDefault, kNull, kKeep, kFail };
 enum class OnNull : std::uint8_t { kNull, kDefault, kFail };
 enum class Unit : std::uint8_t { kNone, kSeconds, kMillis, kMicros, kNanos };
@@ -83,7 +84,8 @@ struct Sync {
   ExtraFields extra_fields = ExtraFields::kIgnore;
   std::string extra_fields_column;
   OnTombstone on_tombstone = OnTombstone::kFail;
-  std::optional<std::string> only_if_newer;    // a column
+  std::optional<std::string> only_if_newer;  // a column
+  Unchanged unchanged = Unchanged::kWrite;
   std::optional<std::vector<Column>> columns;  // none: by name against the real table
 };
 
