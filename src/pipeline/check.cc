@@ -179,13 +179,20 @@ class Check {
         db_.query(std::string(Connection::own_timeouts()) +
                   "SELECT current_setting('server_version'), current_user, pg_is_in_recovery(), "
                   "current_setting('default_transaction_read_only'), "
-                  "coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false)"));
+                  "coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false), "
+                  "pg_backend_pid()"));
     if (!facts) return error("postgres", subject, facts.error()), false;
     const auto& row = facts->back();
     role_ = row.text(0, 1);
     ok("postgres", subject,
        fmt::format("PostgreSQL {}, user {}, TLS {}", row.text(0, 0), role_,
                    row.boolean(0, 4) ? "on" : "off"));
+    // A pooler announces a process of its own making.
+    if (row.integer(0, 5) != db_.backend_pid() && task_.target.pooler == task::Pooler::kNone) {
+      warn("postgres", subject, "a connection pooler stands in front of the server",
+           "If it pools by transactions: target.pooler: transaction. In session mode nothing needs "
+           "to be said.");
+    }
     if (row.boolean(0, 2)) {
       add({Level::kError, "postgres", subject, "the server is a standby and takes no writes",
            "Name the primary, or several hosts with target_session_attrs=read-write.", true});

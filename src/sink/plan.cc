@@ -465,12 +465,18 @@ class Compiler {
       plan_.stage_shape = unused_name("sluice_shape");
       columns += fmt::format(", {} bigint, {} smallint", plan_.stage_sequence, plan_.stage_shape);
     }
-    plan_.stage_ddl = fmt::format("DROP TABLE IF EXISTS {0}; CREATE TEMPORARY TABLE {1} ({2})",
-                                  kStage, kStage.substr(kStage.find('.') + 1), columns);
-    if (!plan_.deletes) return;
-    plan_.delete_stage_ddl =
-        fmt::format("DROP TABLE IF EXISTS {0}; CREATE TEMPORARY TABLE {1} ({2})", kDeleteStage,
-                    kDeleteStage.substr(kDeleteStage.find('.') + 1), keys);
+    plan_.stage_stays = task_.target.pooler == task::Pooler::kNone;
+    plan_.stage_ddl = table_ddl(kStage, columns);
+    if (plan_.deletes) plan_.delete_stage_ddl = table_ddl(kDeleteStage, keys);
+  }
+
+  std::string table_ddl(std::string_view table, const std::string& columns) const {
+    const auto name = table.substr(table.find('.') + 1);
+    if (!plan_.stage_stays) {
+      return fmt::format("CREATE TEMPORARY TABLE {} ({}) ON COMMIT DROP", name, columns);
+    }
+    return fmt::format("DROP TABLE IF EXISTS {}; CREATE TEMPORARY TABLE {} ({})", table, name,
+                       columns);
   }
 
   const task::Task& task_;

@@ -75,8 +75,9 @@ struct Plan {
   std::vector<int> key_slots;
 
   // SQL text pieces, quoted.
-  std::string target;     // "schema"."table"
-  std::string stage_ddl;  // CREATE TEMPORARY TABLE ...; empty for kCopy
+  std::string target;       // "schema"."table"
+  std::string stage_ddl;    // CREATE TEMPORARY TABLE ...; empty for kCopy
+  bool stage_stays = true;  // for the session; else each transaction makes its own
   // Further columns of the stage under kStageMerge: which row of the batch, and its shape.
   std::string stage_sequence;
   std::string stage_shape;

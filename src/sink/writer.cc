@@ -316,7 +316,8 @@ Async<Outcome> Writer::attempt(Batch& batch, const Plan& plan, Records& records,
   Async<Result<bool>> connecting = connect();  // a failed attempt may have lost it
   auto connected = co_await connecting;
   if (!connected) co_return retry(connected.error(), Phase::kConnect);
-  if (plan.way != Way::kCopy && stage_ddl_ != plan.stage_ddl + plan.delete_stage_ddl) {
+  if (plan.way != Way::kCopy && plan.stage_stays &&
+      stage_ddl_ != plan.stage_ddl + plan.delete_stage_ddl) {
     Async<Step> preparing = prepare_stage(plan);
     auto prepared = co_await preparing;
     if (!prepared) co_return retry(prepared.error().error, prepared.error().phase);
@@ -366,7 +367,12 @@ Async<Outcome> Writer::attempt(Batch& batch, const Plan& plan, Records& records,
 
   ignored_ = 0;
   Step written = true;
-  if (isolate) {
+  if (plan.way != Way::kCopy && !plan.stage_stays) {
+    Async<Step> preparing = prepare_stage(plan);
+    written = co_await preparing;
+  }
+  if (!written) {  // below
+  } else if (isolate) {
     Async<Step> writing = write_isolated(batch, plan, records, breaker);
     written = co_await writing;
   } else {

@@ -16,7 +16,7 @@ Async<Result<bool>> Writer::begin_apart(const Plan& plan) {
   Async<Result<bool>> connecting = connect();
   auto connected = co_await connecting;
   if (!connected) co_return connected;
-  if (plan.way != Way::kCopy) {
+  if (plan.way != Way::kCopy && plan.stage_stays) {
     Async<Step> preparing = prepare_stage(plan);
     auto prepared = co_await preparing;
     if (!prepared) co_return fail(prepared.error().error);
@@ -31,6 +31,11 @@ Async<Result<bool>> Writer::begin_apart(const Plan& plan) {
   if (!fits(plan, *opened)) {
     co_return fail(Domain::kPostgres, "signature",
                    fmt::format("{} was altered while this began", plan.target), "Try again.");
+  }
+  if (plan.way != Way::kCopy && !plan.stage_stays) {
+    Async<Step> preparing = prepare_stage(plan);
+    auto prepared = co_await preparing;
+    if (!prepared) co_return fail(prepared.error().error);
   }
   apart_from_ = (*opened)[3].text(0, 0);
   apart_.emplace();

@@ -66,7 +66,7 @@ Node to_node(const Target& target) {
   node.add("postgres", Node::string(mask_conninfo(target.postgres)));
   node.add("table", Node::string(target.table));
   node.add("ledger_schema", Node::string(target.ledger_schema));
-  node.add("pooler", Node::string("none"));
+  node.add("pooler", choice(kPoolerNames, target.pooler));
   return node;
 }
 
@@ -142,7 +142,8 @@ Node to_node(const Task& task) {
 
 bool is_hashed(std::string_view path) {
   if (path.starts_with("source.kafka.")) return path == "source.kafka.isolation.level";
-  constexpr std::string_view kLeftOut[] = {"description", "tuning", "retry_for", "target.postgres"};
+  constexpr std::string_view kLeftOut[] = {"description", "tuning", "retry_for", "target.postgres",
+                                           "target.pooler"};
   return std::find(std::begin(kLeftOut), std::end(kLeftOut), path) == std::end(kLeftOut);
 }
 

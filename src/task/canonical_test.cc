@@ -92,6 +92,7 @@ TEST(Hash, DoesNotSeeWhatChangesNoRow) {
   task.tuning = Tuning();
   task.retry_for.reset();
   task.target.postgres = "host=other password=new";
+  task.target.pooler = Pooler::kTransaction;
   task.source.kafka["sasl.password"] = "new";
   task.source.kafka["bootstrap.servers"] = "other:9092";
   EXPECT_EQ(hash_of(task), hash);

@@ -171,6 +171,7 @@ TEST(Names, AreThoseOfTheTable) {
   same("sync.nul", kNulNames);
   same("sync.on_tombstone", kOnTombstoneNames);
   same("sync.unchanged", kUnchangedNames);
+  same("target.pooler", kPoolerNames);
   same("sync.columns[].on_absent", kOnAbsentNames);
   same("sync.columns[].on_null", kOnNullNames);
   same("sync.columns[].unit", kUnitNames);

@@ -26,6 +26,8 @@ inline constexpr Name<Nul> kNulNames[] = {
 inline constexpr Name<OnTombstone> kOnTombstoneNames[] = {{"fail", OnTombstone::kFail},
                                                           {"delete", OnTombstone::kDelete},
                                                           {"ignore", OnTombstone::kIgnore}};
+inline constexpr Name<Pooler> kPoolerNames[] = {{"none", Pooler::kNone},
+                                                {"transaction", Pooler::kTransaction}};
 inline constexpr Name<Unchanged> kUnchangedNames[] = {{"write", Unchanged::kWrite},
                                                       {"skip", Unchanged::kSkip}};
 inline constexpr Name<OnAbsent> kOnAbsentNames[] = {{"default", OnAbsent::kDefault},

@@ -317,6 +317,7 @@ void Parser::read_target() {
            text.find('=') != std::string_view::npos;
   });
   read_text("target.table", task_.target.table, is_table_name);
+  read_choice("target.pooler", kPoolerNames, task_.target.pooler);
   read_text("target.ledger_schema", task_.target.ledger_schema,
             [](std::string_view text) { return is_identifier(text) && !text.starts_with("pg_"); });
 }

@@ -127,7 +127,6 @@ TEST(Parse, KnowsKeysOfLaterVersions) {
       {"source.connection", "\"prod\""},
       {"target.connection", "\"prod\""},
       {"target.database", "\"shop\""},
-      {"target.pooler", "\"transaction\""},
       {"sync.mode", "\"mirror\""},
       {"sync.write", "\"history\""},
       {"sync.format", "\"debezium\""},
@@ -236,6 +235,9 @@ TEST(Target, ChecksNames) {
     expect_error(table(name), "target.table", {"found ", "SCHEMA.TABLE"});
   }
   expect_error(table(std::string(64, 't')), "target.table", {"found "});
+  EXPECT_EQ(good(with("target.pooler", "\"transaction\"")).target.pooler, Pooler::kTransaction);
+  expect_error(with("target.pooler", "\"session\""), "target.pooler",
+               {"found \"session\"", "none, transaction"});
   expect_error(with("target.ledger_schema", "\"pg_x\""), "target.ledger_schema",
                {"found \"pg_x\"", "not beginning with pg_"});
 }

@@ -48,7 +48,7 @@ every new connection to PostgreSQL, so that a changed password needs no restart.
 
 The ledger keeps a SHA-256 over the document in canonical form: names sorted, what has its default value left out. While
 processes of a task are running, one with another hash is refused. Not in the hash is what does not change which rows are written:
-`description`, `tuning`, `retry_for`, `target.postgres`, and `source.kafka` but for `isolation.level`. So
+`description`, `tuning`, `retry_for`, `target.postgres`, `target.pooler`, and `source.kafka` but for `isolation.level`. So
 passwords, host names, TLS settings and speed may change freely; where the connections really lead is compared by itself: the
 cluster's id, the server, the database and the oid of the table.
 

@@ -125,10 +125,12 @@ constexpr auto kKeys = std::to_array<Key>({
     {.path = "target.pooler",
      .type = Type::kChoice,
      .default_text = "none",
-     .allowed = "none",
-     .later = "transaction",
+     .allowed = "none|transaction",
      .since = "0.1",
-     .what = "What stands between Sluice and PostgreSQL."},
+     .what =
+         "What stands between Sluice and PostgreSQL. transaction: a pooler such as PgBouncer in "
+         "transaction mode; nothing of a session is then relied on between transactions. See "
+         "docs/delivery.md."},
 
     {.path = "sync",
      .type = Type::kSection,

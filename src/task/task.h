@@ -33,6 +33,7 @@ enum class OnFailure : std::uint8_t { kRetain, kDiscard, kDeliver };
 enum class Nul : std::uint8_t { kFail, kStrip, kReplace };
 enum class ExtraFields : std::uint8_t { kIgnore, kFail, kColumn };
 enum class OnTombstone : std::uint8_t { kFail, kDelete, kIgnore };
+enum class Pooler : std::uint8_t { kNone, kTransaction };
 enum class Unchanged : std::uint8_t { kWrite, kSkip };
 enum class OnAbsent : std::uint8_t { kDefault, kNull, kKeep, kFail };
 enum class OnNull : std::uint8_t { kNull, kDefault, kFail };
@@ -60,6 +61,7 @@ struct Target {
   std::string postgres;  // libpq URI or conninfo, placeholders expanded: holds secrets
   std::string table;     // as written: schema.table, quoted names allowed
   std::string ledger_schema = "sluice";
+  Pooler pooler = Pooler::kNone;
 };
 
 struct Column {
@@ -123,9 +125,10 @@ std::string_view name_of(Write write);
 std::string canonical_json(const Task& task);
 
 // SHA-256 in hex over the canonical JSON of what decides which rows are written. Left out:
-// description, tuning, retry_for, target.postgres, source.kafka but for isolation.level (where
-// connections lead is compared by itself: cluster id, server, database, table oid), and every key
-// that has its default, so that a version with new keys gives an old document the same hash.
+// description, tuning, retry_for, target.postgres, target.pooler, source.kafka but for
+// isolation.level (where connections lead is compared by itself: cluster id, server, database,
+// table oid), and every key that has its default, so that a version with new keys gives an old
+// document the same hash.
 std::string hash_of(const Task& task);
 
 // A conninfo for people: passwords are ***. One that does not parse is *** as a whole.
