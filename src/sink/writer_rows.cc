@@ -17,8 +17,9 @@ using std::chrono::steady_clock;
 namespace {
 
 // Smaller ranges empty their stage by DELETE, which leaves no catalog rows behind; but DELETE never
-// gives a temporary table's space back, so beyond this many bytes it is TRUNCATE once.
-constexpr std::int64_t kStageKeepBytes = 8 << 20;
+// gives a temporary table's space back, and every merge reads the dead rows: beyond this many bytes
+// it is TRUNCATE once (decision 8).
+constexpr std::int64_t kStageKeepBytes = 512 << 10;
 
 std::string copy_sql(const std::string& target, const std::string& columns, Form form) {
   return fmt::format("COPY {} ({}) FROM STDIN{}", target, columns,
