@@ -2,9 +2,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <utility>
 
+#include "sink/copy_error.h"
 #include "sink/merge.h"
 #include "sink/writer.h"
 
@@ -24,21 +24,6 @@ constexpr std::int64_t kStageKeepBytes = 512 << 10;
 std::string copy_sql(const std::string& target, const std::string& columns, Form form) {
   return fmt::format("COPY {} ({}) FROM STDIN{}", target, columns,
                      form == Form::kBinary ? " (FORMAT binary)" : "");
-}
-
-// The line that the last "COPY relation, line N" of PostgreSQL's context names; the words are
-// translated, the order is not. Triggers put lines of their own before it.
-std::optional<std::size_t> line_of(std::string_view detail, std::string_view relation) {
-  const std::string mark = fmt::format("COPY {}, ", relation);
-  const auto found = detail.rfind(mark);
-  if (found == std::string_view::npos) return std::nullopt;
-  std::string_view rest = detail.substr(found + mark.size());
-  rest = rest.substr(0, rest.find('\n'));
-  const auto digit = rest.find_first_of("0123456789");
-  if (digit == std::string_view::npos) return std::nullopt;
-  std::size_t line = 0;
-  std::from_chars(rest.data() + digit, rest.data() + rest.size(), line);
-  return line == 0 ? std::nullopt : std::optional(line);
 }
 
 }  // namespace
@@ -89,7 +74,7 @@ Async<Writer::Step> Writer::copy_rows(std::string sql, const Batch& batch, std::
   auto copied = co_await copying;
   if (copied) co_return true;  // a trigger may have swallowed some: not ours to judge
   Failed failed{copied.error(), Phase::kWrite, std::nullopt};
-  const auto line = line_of(failed.error.detail, relation);
+  const auto line = copy_error_line(failed.error.detail, relation);
   if (line && *line <= sent_.size()) {
     const std::uint32_t record = sent_[*line - 1];
     const auto found =
