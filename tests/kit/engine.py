@@ -168,6 +168,8 @@ class Proxy:
         self._listener: Optional[socket.socket] = None
         self._pairs: List[Tuple[socket.socket, socket.socket]] = []
         self._lock = threading.Lock()
+        self._flows = threading.Event()
+        self._flows.set()
         if open_now:
             self.open()
 
@@ -202,6 +204,13 @@ class Proxy:
                 with contextlib.suppress(OSError):
                     end.shutdown(socket.SHUT_RDWR)
 
+    def freeze(self) -> None:
+        """Nothing goes through any more, and nobody is told: half-open connections."""
+        self._flows.clear()
+
+    def thaw(self) -> None:
+        self._flows.set()
+
     def _accept(self, listener: socket.socket) -> None:
         while True:
             try:
@@ -219,11 +228,11 @@ class Proxy:
             for source, sink in ((near, far), (far, near)):
                 threading.Thread(target=self._forward, args=(source, sink), daemon=True).start()
 
-    @staticmethod
-    def _forward(source: socket.socket, sink: socket.socket) -> None:
+    def _forward(self, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while True:
                 data = source.recv(65536)
+                self._flows.wait()
                 if not data:
                     break
                 sink.sendall(data)
