@@ -1,7 +1,6 @@
 #include "kafka/admin.h"
 
 #include <fmt/format.h>
-#include <regex.h>
 
 #include <algorithm>
 #include <array>
@@ -13,6 +12,7 @@
 #include "base/nearest.h"
 #include "kafka/native.h"
 #include "kafka/properties.h"
+#include "kafka/topic_pattern.h"
 
 namespace sluice::kafka {
 namespace {
@@ -28,6 +28,9 @@ using Options =
 using Names =
     std::unique_ptr<rd_kafka_TopicCollection_t, native::Deleter<rd_kafka_TopicCollection_destroy>>;
 
+using Committed = std::unique_ptr<rd_kafka_ListConsumerGroupOffsets_t,
+                                  native::Deleter<rd_kafka_ListConsumerGroupOffsets_destroy>>;
+
 constexpr auto kSlice = milliseconds(50);
 constexpr auto kClosedGrace = milliseconds(1500);
 constexpr auto kRetryPause = milliseconds(200);
@@ -35,41 +38,6 @@ constexpr auto kAskAgain = milliseconds(1000);
 
 // A base64 topic id of zeros: the broker keeps no ids.
 constexpr std::string_view kNoTopicId = "AAAAAAAAAAAAAAAAAAAAAA";
-
-// ^regex as librdkafka matches a subscription with the classic protocol: POSIX extended, by the C
-// library. (With group.protocol=consumer the broker matches, by RE2/J and the whole name.)
-class TopicPattern {
- public:
-  static Result<TopicPattern> compile(const std::string& text) {
-    TopicPattern pattern;
-    const int status = regcomp(pattern.regex_.get(), text.c_str(), REG_EXTENDED | REG_NOSUB);
-    if (status != 0) {
-      std::array<char, 256> reason{};
-      regerror(status, pattern.regex_.get(), reason.data(), reason.size());
-      return fail(Domain::kKafka, "_INVALID_ARG",
-                  fmt::format("\"{}\" is not a regular expression: {}", text, reason.data()),
-                  "Topics that begin with ^ are POSIX extended regular expressions");
-    }
-    pattern.compiled_ = true;
-    return pattern;
-  }
-  TopicPattern(TopicPattern&& other) noexcept
-      : regex_(std::move(other.regex_)), compiled_(std::exchange(other.compiled_, false)) {}
-  TopicPattern& operator=(TopicPattern&&) = delete;
-  TopicPattern(const TopicPattern&) = delete;
-  TopicPattern& operator=(const TopicPattern&) = delete;
-  ~TopicPattern() {
-    if (compiled_) regfree(regex_.get());
-  }
-  bool matches(const std::string& topic) const {
-    return regexec(regex_.get(), topic.c_str(), 0, nullptr, 0) == 0;
-  }
-
- private:
-  TopicPattern() : regex_(std::make_unique<regex_t>()) {}
-  std::unique_ptr<regex_t> regex_;
-  bool compiled_ = false;
-};
 
 // A partition whose leader is moving answers later.
 bool is_passing(rd_kafka_resp_err_t code) {
@@ -82,6 +50,7 @@ bool is_passing(rd_kafka_resp_err_t code) {
     case RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS:
     case RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE:
     case RD_KAFKA_RESP_ERR_NOT_COORDINATOR:
+    case RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT:
     case RD_KAFKA_RESP_ERR__TRANSPORT:
     case RD_KAFKA_RESP_ERR__TIMED_OUT:
       return true;
@@ -135,6 +104,9 @@ class AdminImpl final : public Admin {
       const std::vector<TopicPartition>& partitions, milliseconds timeout) override;
   Result<std::map<TopicPartition, std::int64_t>> offsets_at(
       const std::vector<TopicPartition>& partitions, std::int64_t timestamp_ms,
+      milliseconds timeout) override;
+  Result<std::map<TopicPartition, std::int64_t>> committed(
+      const std::string& group, const std::vector<TopicPartition>& partitions,
       milliseconds timeout) override;
   Result<GroupInfo> group(const std::string& group, milliseconds timeout) override;
 
@@ -208,6 +180,11 @@ Result<Event> AdminImpl::ask(rd_kafka_admin_op_t operation, const Deadline& dead
   if (operation == RD_KAFKA_ADMIN_OP_LISTOFFSETS) {
     const native::Problem ignored(
         rd_kafka_AdminOptions_set_isolation_level(options.get(), isolation_));
+  }
+  if (operation == RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS) {
+    // A commit in an open transaction is waited for: it may be the one that counts.
+    const native::Problem ignored(
+        rd_kafka_AdminOptions_set_require_stable_offsets(options.get(), 1));
   }
   // What the connections said before this question does not answer it.
   rd_kafka_poll(client_.get(), 0);
@@ -478,6 +455,56 @@ Result<std::map<TopicPartition, std::int64_t>> AdminImpl::offsets_at(
 }
 
 // --- Groups
+
+Result<std::map<TopicPartition, std::int64_t>> AdminImpl::committed(
+    const std::string& group, const std::vector<TopicPartition>& partitions, milliseconds timeout) {
+  const Deadline deadline(timeout);
+  std::map<TopicPartition, std::int64_t> found;
+  std::vector<TopicPartition> open = partitions;
+  while (!open.empty()) {
+    const auto list = native::make_list(open);
+    const Committed question(rd_kafka_ListConsumerGroupOffsets_new(group.c_str(), list.get()));
+    auto event = ask(RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, deadline, false,
+                     [&](const rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
+                       auto* one = question.get();
+                       rd_kafka_ListConsumerGroupOffsets(client_.get(), &one, 1, options, queue);
+                     });
+    if (!event) return fail(event.error());
+    std::size_t count = 0;
+    const auto** groups = rd_kafka_ListConsumerGroupOffsets_result_groups(
+        rd_kafka_event_ListConsumerGroupOffsets_result(event->get()), &count);
+    SLUICE_CHECK(count == 1);
+    const auto* problem = rd_kafka_group_result_error(groups[0]);
+    if (const auto code =
+            problem == nullptr ? RD_KAFKA_RESP_ERR_NO_ERROR : rd_kafka_error_code(problem);
+        code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+      if (is_passing(code) && !deadline.over()) {
+        std::this_thread::sleep_for(kRetryPause);
+        continue;
+      }
+      return fail(explain_about(state_.endpoint(), native::name_of(code),
+                                rd_kafka_error_string(problem), "group", group));
+    }
+    const auto* answered = rd_kafka_group_result_partitions(groups[0]);
+    open.clear();
+    for (int i = 0; answered != nullptr && i < answered->cnt; ++i) {
+      const auto& each = answered->elems[i];
+      const TopicPartition id{each.topic, each.partition};
+      if (each.err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        if (each.offset >= 0) found[id] = each.offset;
+      } else if (is_passing(each.err) && !deadline.over()) {
+        open.push_back(id);
+      } else {
+        return fail(explain_about(state_.endpoint(), native::name_of(each.err),
+                                  fmt::format("committed offset of partition {}: {}", id.partition,
+                                              rd_kafka_err2str(each.err)),
+                                  "topic", id.topic));
+      }
+    }
+    if (!open.empty()) std::this_thread::sleep_for(kRetryPause);
+  }
+  return found;
+}
 
 Result<GroupInfo> AdminImpl::group(const std::string& group, milliseconds timeout) {
   const Deadline deadline(timeout);

@@ -52,6 +52,11 @@ class Admin {
   virtual Result<std::map<TopicPartition, std::int64_t>> offsets_at(
       const std::vector<TopicPartition>& partitions, std::int64_t timestamp_ms,
       std::chrono::milliseconds timeout) = 0;
+  // Where the group has committed, for those of the partitions where it has. None for a group that
+  // does not exist: Kafka tells no difference.
+  virtual Result<std::map<TopicPartition, std::int64_t>> committed(
+      const std::string& group, const std::vector<TopicPartition>& partitions,
+      std::chrono::milliseconds timeout) = 0;
   virtual Result<GroupInfo> group(const std::string& group, std::chrono::milliseconds timeout) = 0;
 };
 

@@ -225,12 +225,21 @@ class Check {
     ok("ledger", schema, "the task goes on where it was");
   }
 
-  // Offsets count for a task that has no positions of its own yet.
+  // Offsets and groups count for a task that has no positions of its own yet.
   void check_start() {
-    if (!std::holds_alternative<task::StartOffsets>(task_.source.start)) return;
+    const auto* group = std::get_if<task::StartGroup>(&task_.source.start);
+    if (group == nullptr && !std::holds_alternative<task::StartOffsets>(task_.source.start)) return;
     if (!all_topics_ || topics_.empty() || (was_ && !options_.reset)) return;
     const auto starts = start_positions(*admin_, task_, topics_, watermarks_);
-    if (!starts) error("start", starts.error().code, starts.error());
+    if (!starts) return error("start", starts.error().code, starts.error());
+    const auto members = members_of_start_group(*admin_, task_);
+    if (!members) return error("start", members.error().code, members.error());
+    if (*members > 0) {
+      const Error at_work = start_group_at_work(task_, *members);
+      warn("start", at_work.code, at_work.message, at_work.remedy);
+    } else if (group != nullptr) {
+      ok("start", group->group, "the task begins where this group has committed");
+    }
   }
 
   // After the table is known: a task of that name that reads or writes elsewhere is another one.

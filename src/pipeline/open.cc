@@ -118,6 +118,7 @@ class Opening {
   // ---- the first start
 
   Result<bool> create() {
+    if (auto free = start_group_is_free(); !free) return free;
     auto start = start_positions(*opened_.admin, task_, topics_, opened_.watermarks);
     if (!start) return pass(start);
     auto row = db().drive(
@@ -126,6 +127,13 @@ class Opening {
     opened_.row = std::move(*row);
     opened_.notes.push_back(fmt::format("task created: {} partitions of {} topics",
                                         partitions_of(topics_).size(), topics_.size()));
+    return true;
+  }
+
+  Result<bool> start_group_is_free() {
+    auto members = members_of_start_group(*opened_.admin, task_);
+    if (!members) return pass(members);
+    if (*members > 0) return fail(start_group_at_work(task_, *members));
     return true;
   }
 
@@ -175,6 +183,7 @@ class Opening {
 
   Result<bool> reset() {
     if (auto free = nobody_runs_it(""); !free) return free;
+    if (auto free = start_group_is_free(); !free) return free;
     auto start = start_positions(*opened_.admin, task_, topics_, opened_.watermarks);
     if (!start) return pass(start);
     ledger::EpochChange change;

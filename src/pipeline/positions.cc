@@ -1,6 +1,7 @@
 #include "pipeline/positions.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <variant>
@@ -10,6 +11,7 @@ namespace sluice::pipeline {
 namespace {
 
 constexpr std::chrono::milliseconds kKafkaTimeout{10'000};
+constexpr const char* kStartGroup = "source.start.group";
 
 struct Starting {
   kafka::Admin& admin;
@@ -67,6 +69,54 @@ struct Starting {
     return starts;
   }
 
+  Result<Positions> operator()(const task::StartGroup& start) const {
+    auto committed = admin.committed(start.group, partitions_of(topics), kKafkaTimeout);
+    if (!committed) return fail(committed.error());
+    if (committed->empty()) {
+      auto info = admin.group(start.group, kKafkaTimeout);
+      if (!info) return fail(info.error());
+      if (info->state == "Dead") {
+        return fail(Domain::kDocument, kStartGroup,
+                    fmt::format("Kafka knows no consumer group \"{}\"", start.group),
+                    "kafka-consumer-groups.sh --list names those it knows; the group of a Kafka "
+                    "Connect sink is connect-NAME. Offsets of a group without members are "
+                    "forgotten after offsets.retention.minutes (7 days).");
+      }
+    }
+    Positions starts;
+    std::vector<std::string> missing;
+    for (const auto& [key, marks] : watermarks) {
+      const auto found = committed->find({key.topic, key.partition});
+      if (found == committed->end()) {
+        if (marks.low < marks.end)
+          missing.push_back(fmt::format("{}/{}", key.topic, key.partition));
+        starts[key] = marks.end;
+        continue;
+      }
+      if (found->second < marks.low || found->second > marks.end) {
+        return fail(Domain::kDocument, kStartGroup,
+                    fmt::format("group \"{}\" has committed offset {} of {}/{}, which is outside "
+                                "its log",
+                                start.group, found->second, key.topic, key.partition),
+                    fmt::format("It holds offsets {} to {}: records were removed, or the topic was "
+                                "created again. Say with source.start: {{offsets: ...}} or "
+                                "{{timestamp: ...}} where to begin.",
+                                marks.low, marks.end));
+      }
+      starts[key] = found->second;
+    }
+    if (missing.empty()) return starts;
+    constexpr std::size_t kNamed = 20;
+    const std::size_t count = missing.size();
+    if (count > kNamed) missing.resize(kNamed);
+    return fail(Domain::kDocument, kStartGroup,
+                fmt::format("group \"{}\" has committed no offset for {}{}, where records are",
+                            start.group, fmt::join(missing, ", "),
+                            count > kNamed ? fmt::format(" and {} more", count - kNamed) : ""),
+                "Is it the group that read these topics? If so, name every partition with "
+                "source.start: {offsets: ...}, or read the topics with a task each.");
+  }
+
   // A slip of the pen would otherwise go unnoticed until somebody misses messages.
   Result<bool> all_known(const task::StartOffsets& start) const {
     for (const auto& [name, offsets] : start.offsets) {
@@ -117,6 +167,24 @@ Result<Positions> start_positions(kafka::Admin& admin, const task::Task& task,
                                   const std::vector<kafka::TopicInfo>& topics,
                                   const AllWatermarks& watermarks) {
   return std::visit(Starting{admin, topics, watermarks}, task.source.start);
+}
+
+Result<int> members_of_start_group(kafka::Admin& admin, const task::Task& task) {
+  const auto* start = std::get_if<task::StartGroup>(&task.source.start);
+  if (start == nullptr) return 0;
+  auto info = admin.group(start->group, kKafkaTimeout);
+  if (!info) return fail(info.error());
+  return info->members;
+}
+
+Error start_group_at_work(const task::Task& task, int members) {
+  return fail(Domain::kDocument, kStartGroup,
+              fmt::format("group \"{}\" is still at work ({} members): what it commits from now on "
+                          "would be applied a second time",
+                          std::get<task::StartGroup>(task.source.start).group, members),
+              "Stop what reads under that group (a connector: its state STOPPED), then start the "
+              "task. One that was killed counts until its session timeout has passed.")
+      .value();
 }
 
 Result<std::shared_ptr<const postgres::TimeZone>> read_zone(postgres::Connection& connection,

@@ -25,10 +25,17 @@ Result<AllWatermarks> read_watermarks(kafka::Admin& admin,
                                       const std::vector<kafka::TopicInfo>& topics);
 
 // What `source.start` means now, for every partition. Errors of domain kDocument: offsets that do
-// not name every partition, name one that is not there, or lie outside the log.
+// not name every partition, name one that is not there, or lie outside the log; a group that Kafka
+// does not know, or that has committed nothing for a partition with records.
 Result<Positions> start_positions(kafka::Admin& admin, const task::Task& task,
                                   const std::vector<kafka::TopicInfo>& topics,
                                   const AllWatermarks& watermarks);
+
+// With `source.start: {group: NAME}`: how many members that group has now. What it has committed is
+// about to change as long as there are any. 0 with any other start.
+Result<int> members_of_start_group(kafka::Admin& admin, const task::Task& task);
+// Why a task may not begin behind a group that has members.
+Error start_group_at_work(const task::Task& task, int members);
 
 // The server's own rules of a time zone (its tzdata may be another than this machine's); nullptr
 // for UTC.

@@ -38,6 +38,10 @@ Node to_node(const Start& start) {
     node.add("timestamp", Node::string(timestamp_text(time->timestamp_ms)));
     return node;
   }
+  if (const auto* of = std::get_if<StartGroup>(&start)) {
+    node.add("group", Node::string(of->group));
+    return node;
+  }
   Node& offsets = node.add("offsets", Node::map());
   for (const auto& [topic, partitions] : std::get<StartOffsets>(start).offsets) {
     Node& map = topic.empty() ? offsets : offsets.add(topic, Node::map());

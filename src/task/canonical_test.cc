@@ -63,6 +63,16 @@ TEST(Canonical, IsReadBackAsItself) {
   }
 }
 
+TEST(Canonical, KeepsAGroupToStartFrom) {
+  const Task task = read(R"({"name": "n",
+    "source": {"kafka": {"bootstrap.servers": "h"}, "topics": ["t"], "start": {"group": "g 1"}},
+    "target": {"postgres": "host=h", "table": "t"}})");
+  const std::string canonical = canonical_json(task);
+  EXPECT_NE(canonical.find(R"("start":{"group":"g 1"})"), std::string::npos) << canonical;
+  EXPECT_EQ(canonical_json(read(canonical)), canonical);
+  EXPECT_NE(hash_of(task), hash_of(read(kSmall)));
+}
+
 TEST(Canonical, KeepsTheDigitsOfDefaults) {
   Node document = from_json(bj::parse(kSmall));
   Node column = Node::map();

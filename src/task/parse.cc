@@ -37,6 +37,8 @@ bool is_topic_name(std::string_view text) {
          all_name_characters(text);
 }
 
+bool is_group_name(std::string_view text) { return !text.empty() && text.size() <= 249; }
+
 bool is_identifier(std::string_view text) {
   return !text.empty() && text.size() <= kLongestIdentifier;
 }
@@ -185,8 +187,7 @@ void Parser::read_source() {
   read_topics();
   read_start();
   std::string group;
-  if (read_text("source.group", group,
-                [](std::string_view text) { return !text.empty() && text.size() <= 249; })) {
+  if (read_text("source.group", group, is_group_name)) {
     task_.source.group = group;
   }
   read_choice("source.on_gap", kOnGapNames, task_.source.on_gap);
@@ -248,9 +249,11 @@ void Parser::read_start() {
   } else if (form == "offsets") {
     read_start_offsets(value);
   } else if (form == "group") {
-    valid_.refuse(path,
-                  fmt::format("a start that this version ({}) does not support", SLUICE_VERSION),
-                  key_at(kPath)->allowed);
+    if (value.kind == Node::Kind::kText && is_group_name(value.text))
+      task_.source.start = StartGroup{value.text};
+    else
+      valid_.refuse(path, Validator::found_text(path, value),
+                    "the name of a consumer group, 1 to 249 characters");
   } else {
     valid_.refuse(kPath, fmt::format("a map with {}", quoted(form)), key_at(kPath)->allowed);
   }

@@ -135,7 +135,6 @@ TEST(Parse, KnowsKeysOfLaterVersions) {
       {"sync.sweep", "true"},
       {"delivery", "\"at_least_once\""},
       {"tuning.max_bytes_per_second", "\"1 MB\""},
-      {"source.start", R"({"group": "g"})"},
   };
   for (const auto& [path, json] : kLater) {
     const Errors errors = bad(with(path, json));
@@ -173,7 +172,7 @@ TEST(Topics, AreNamesOrExpressions) {
                {"found \"^a(b\"", "RE2", "missing )"});
 }
 
-TEST(Start, HasFourForms) {
+TEST(Start, HasFiveForms) {
   EXPECT_TRUE(
       std::holds_alternative<StartLatest>(good(with("source.start", "\"latest\"")).source.start));
   const Task timed = good(with("source.start", R"({"timestamp": "2026-01-01T00:00:00Z"})"));
@@ -184,12 +183,21 @@ TEST(Start, HasFourForms) {
   const Task named = good(with("source.start", R"({"offsets": {"orders": {"3": 9}}})"));
   EXPECT_EQ(std::get<StartOffsets>(named.source.start).offsets,
             (std::map<std::string, std::map<std::int32_t, std::int64_t>>{{"orders", {{3, 9}}}}));
+  const Task after = good(with("source.start", R"({"group": "connect-orders"})"));
+  EXPECT_EQ(std::get<StartGroup>(after.source.start).group, "connect-orders");
 }
 
 TEST(Start, RefusesTheRest) {
   const auto start = [](std::string_view json) { return with("source.start", json); };
   expect_error(start("\"newest\""), "source.start", {"found \"newest\"", "earliest, latest,"});
   expect_error(start("{}"), "source.start", {"found an empty map"});
+  expect_error(start(R"({"group": ""})"), "source.start.group",
+               {"found an empty text", "consumer group"});
+  expect_error(start(R"({"group": 7})"), "source.start.group", {"found the number 7"});
+  expect_error(start(R"({"group": ["g"]})"), "source.start.group", {"found a list"});
+  expect_error(with("source.start", "{\"group\": \"" + std::string(250, 'g') + "\"}"),
+               "source.start.group", {"1 to 249 characters"});
+  expect_error(start(R"({"group": "g", "offsets": {"0": 1}})"), "source.start", {"found a map"});
   expect_error(start(R"({"time": "x"})"), "source.start", {"a map with \"time\"", "{timestamp:"});
   expect_error(start(R"({"timestamp": "x", "offsets": {}})"), "source.start", {"found a map"});
   expect_error(start(R"({"timestamp": "2026-01-01"})"), "source.start.timestamp",

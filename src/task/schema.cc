@@ -66,11 +66,11 @@ constexpr auto kKeys = std::to_array<Key>({
      .type = Type::kStart,
      .default_text = "earliest",
      .allowed = "earliest, latest, {timestamp: 2026-01-01T00:00:00Z}, {offsets: {0: 42}} with one "
-                "topic, or {offsets: {TOPIC: {0: 42}}}",
-     .later = "group",
+                "topic, {offsets: {TOPIC: {0: 42}}}, or {group: NAME}",
      .since = "0.1",
      .what = "Where a task begins that has no ledger yet; ignored from then on. With offsets every "
-             "partition of every topic must be named."},
+             "partition of every topic must be named. group: where that consumer group has "
+             "committed, for every partition; it is only read, and must not be at work any more."},
     {.path = "source.group",
      .type = Type::kText,
      .default_text = "null",

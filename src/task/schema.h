@@ -26,7 +26,7 @@ enum class Type : std::uint8_t {
   kDuration,     // "500ms", "10s", "5m", "2h", "1d" or a number of seconds; min and max in ms
   kBytes,        // "16 MB" or a number of bytes; min and max in bytes
   kValue,        // any JSON value but null
-  kStart,        // earliest, latest, {timestamp: ...}, {offsets: ...}
+  kStart,        // earliest, latest, {timestamp: ...}, {offsets: ...}, {group: ...}
   kExtraFields,  // ignore, fail, {column: NAME}
   kLater,        // a key of the design that this version does not have; only its default is taken
 };

@@ -25,7 +25,10 @@ struct StartOffsets {
   // By topic and partition; a document with one topic may leave the topic out ("" here).
   std::map<std::string, std::map<std::int32_t, std::int64_t>> offsets;
 };
-using Start = std::variant<StartEarliest, StartLatest, StartTimestamp, StartOffsets>;
+struct StartGroup {
+  std::string group;  // a consumer group: where it has committed
+};
+using Start = std::variant<StartEarliest, StartLatest, StartTimestamp, StartOffsets, StartGroup>;
 
 enum class OnGap : std::uint8_t { kStop, kContinue };
 enum class Write : std::uint8_t { kInsert, kUpsert, kUpdate, kInsertIgnore };
