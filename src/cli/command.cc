@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <string>
 
+#include "cli/command_import.h"
 #include "cli/options.h"
 #include "kafka/consumer.h"
 #include "pipeline/preview.h"
@@ -34,6 +35,7 @@ Examples
   sluice rehearse orders.yaml            write the next 10,000 messages and roll back
   sluice verify orders.yaml              is everything in the topic in the table?
   sluice dead-letters list orders.yaml   what was set aside, by cause
+  sluice import sink.properties          a task document from a JDBC sink of Kafka Connect
 
 Exit codes of run
   0  applied, or handled by the failure policy        1  failed
@@ -74,6 +76,14 @@ letter is older than what came after it and replaces it, unless sync.only_if_new
 is newer.
 
 Exit codes: 0 all letters became rows; 1 some failed again or were left.)";
+
+constexpr const char* kImportFooter = R"(
+Taken are the JDBC sinks of Confluent, Aiven and Debezium. What became of each property stands on
+standard error: taken, not needed, not supported, unknown, or to fill in. Passwords and the like are
+never copied: the document has placeholders. The task begins where the connector has committed
+(source.start: {group: connect-NAME}); see docs/migrating.md.
+
+Exit codes: 0 the document was written; 1 it could not be written; 2 the file was refused.)";
 
 constexpr const char* kPreviewFooter = R"(
 Values are shown as PostgreSQL reads them for the target's columns. Constraints, triggers and the
@@ -168,6 +178,28 @@ int execute(int argc, char** argv) {
   purge->add_flag("--all", options.all, "every letter of the task");
   replay->footer(kReplayFooter);
 
+  ImportOptions import_options;
+  auto* import_sink = app.add_subcommand(
+      "import", "make a task document from the configuration of a JDBC sink of Kafka Connect");
+  import_sink
+      ->add_option("FILE", import_options.file,
+                   "the connector's .properties file, or JSON as Connect's REST API has it")
+      ->required();
+  import_sink
+      ->add_option("-o,--output", import_options.output,
+                   "write the document there instead of to standard output")
+      ->type_name("PATH");
+  import_sink
+      ->add_option("--bootstrap-servers", import_options.bootstrap_servers,
+                   "where Kafka is; a connector's file does not say it")
+      ->type_name("HOST:PORT");
+  import_sink
+      ->add_option("--topic", import_options.topic,
+                   "this one of the connector's topics, where each has a table of its own")
+      ->type_name("NAME");
+  import_sink->add_flag("--force", import_options.force, "overwrite the output");
+  import_sink->footer(kImportFooter);
+
   auto* version =
       app.add_subcommand("version", "print the versions of sluice and its Kafka client");
   app.set_version_flag("--version", std::string("sluice ") + SLUICE_VERSION);
@@ -186,9 +218,10 @@ int execute(int argc, char** argv) {
   if (show->parsed()) return show_letters_command(options);
   if (replay->parsed()) return replay_letters_command(options);
   if (purge->parsed()) return purge_letters_command(options);
+  if (import_sink->parsed()) return import_command(import_options);
   if (version->parsed()) return version_command();
   std::fputs(
-      "error: a command is missing: run, check, preview, rehearse, verify, dead-letters or "
+      "error: a command is missing: run, check, preview, rehearse, verify, dead-letters, import or "
       "version\n  -> sluice "
       "--help "
       "says what is "
