@@ -7,7 +7,9 @@
 #include <string>
 
 #include "cli/command_import.h"
+#include "cli/completion.h"
 #include "cli/options.h"
+#include "cli/show.h"
 #include "kafka/consumer.h"
 #include "pipeline/preview.h"
 
@@ -84,6 +86,11 @@ never copied: the document has placeholders. The task begins where the connector
 (source.start: {group: connect-NAME}); see docs/migrating.md.
 
 Exit codes: 0 the document was written; 1 it could not be written; 2 the file was refused.)";
+
+constexpr const char* kCompletionFooter = R"(
+  bash   source <(sluice completion bash)
+  zsh    source <(sluice completion zsh)
+  fish   sluice completion fish > ~/.config/fish/completions/sluice.fish)";
 
 constexpr const char* kPreviewFooter = R"(
 Values are shown as PostgreSQL reads them for the target's columns. Constraints, triggers and the
@@ -200,6 +207,14 @@ int execute(int argc, char** argv) {
   import_sink->add_flag("--force", import_options.force, "overwrite the output");
   import_sink->footer(kImportFooter);
 
+  std::string shell;
+  auto* completion =
+      app.add_subcommand("completion", "print what completes sluice's command line in a shell");
+  completion->add_option("SHELL", shell, "bash, zsh or fish")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  completion->footer(kCompletionFooter);
+
   auto* version =
       app.add_subcommand("version", "print the versions of sluice and its Kafka client");
   app.set_version_flag("--version", std::string("sluice ") + SLUICE_VERSION);
@@ -219,10 +234,14 @@ int execute(int argc, char** argv) {
   if (replay->parsed()) return replay_letters_command(options);
   if (purge->parsed()) return purge_letters_command(options);
   if (import_sink->parsed()) return import_command(import_options);
+  if (completion->parsed()) {
+    print(completion_script(app, shell));
+    return 0;
+  }
   if (version->parsed()) return version_command();
   std::fputs(
-      "error: a command is missing: run, check, preview, rehearse, verify, dead-letters, import or "
-      "version\n  -> sluice "
+      "error: a command is missing: run, check, preview, rehearse, verify, dead-letters, import, "
+      "completion or version\n  -> sluice "
       "--help "
       "says what is "
       "possible\n",
