@@ -103,7 +103,9 @@ std::string document_of(const Draft& draft, std::string_view file,
       quoted(draft.group));
   out += fmt::format("\ntarget:\n  postgres: {}\n  table: {}\n", quoted(draft.postgres),
                      quoted(draft.table));
-  out += fmt::format("\nsync:\n  write: {}\n", draft.update ? "update" : draft.upsert ? "upsert" : "insert");
+  out += fmt::format("\nsync:\n  write: {}\n", draft.update   ? "update"
+                                               : draft.upsert ? "upsert"
+                                                              : "insert");
   if (draft.upsert && !draft.primary_key.empty()) {
     out += fmt::format("  primary_key: {}\n", quoted(draft.primary_key));
   }

@@ -71,7 +71,13 @@ struct Starting {
 
   Result<Positions> operator()(const task::StartGroup& start) const {
     auto committed = admin.committed(start.group, partitions_of(topics), kKafkaTimeout);
-    if (!committed) return fail(committed.error());
+    if (!committed) {
+      if (committed.error().code != "UNSTABLE_OFFSET_COMMIT") return fail(committed.error());
+      return fail(Domain::kKafka, committed.error().code,
+                  fmt::format("group \"{}\" commits offsets in a transaction that is still open",
+                              start.group),
+                  "Wait until it has ended: until then nobody can say where the group is.");
+    }
     if (committed->empty()) {
       auto info = admin.group(start.group, kKafkaTimeout);
       if (!info) return fail(info.error());
