@@ -461,6 +461,7 @@ Result<std::map<TopicPartition, std::int64_t>> AdminImpl::committed(
   const Deadline deadline(timeout);
   std::map<TopicPartition, std::int64_t> found;
   std::vector<TopicPartition> open = partitions;
+  std::optional<Error> passing;  // says more than that there was no time for another question
   while (!open.empty()) {
     const auto list = native::make_list(open);
     const Committed question(rd_kafka_ListConsumerGroupOffsets_new(group.c_str(), list.get()));
@@ -469,7 +470,10 @@ Result<std::map<TopicPartition, std::int64_t>> AdminImpl::committed(
                        auto* one = question.get();
                        rd_kafka_ListConsumerGroupOffsets(client_.get(), &one, 1, options, queue);
                      });
-    if (!event) return fail(event.error());
+    if (!event) {
+      const bool late = deadline.left_ms() <= kSlice.count();
+      return fail(passing && late ? *passing : event.error());
+    }
     std::size_t count = 0;
     const auto** groups = rd_kafka_ListConsumerGroupOffsets_result_groups(
         rd_kafka_event_ListConsumerGroupOffsets_result(event->get()), &count);
@@ -492,14 +496,14 @@ Result<std::map<TopicPartition, std::int64_t>> AdminImpl::committed(
       const TopicPartition id{each.topic, each.partition};
       if (each.err == RD_KAFKA_RESP_ERR_NO_ERROR) {
         if (each.offset >= 0) found[id] = each.offset;
-      } else if (is_passing(each.err) && !deadline.over()) {
-        open.push_back(id);
-      } else {
-        return fail(explain_about(state_.endpoint(), native::name_of(each.err),
-                                  fmt::format("committed offset of partition {}: {}", id.partition,
-                                              rd_kafka_err2str(each.err)),
-                                  "topic", id.topic));
+        continue;
       }
+      passing = explain_about(state_.endpoint(), native::name_of(each.err),
+                              fmt::format("committed offset of {}/{}: {}", id.topic, id.partition,
+                                          rd_kafka_err2str(each.err)),
+                              "group", group);
+      if (!is_passing(each.err) || deadline.over()) return fail(*passing);
+      open.push_back(id);
     }
     if (!open.empty()) std::this_thread::sleep_for(kRetryPause);
   }

@@ -184,7 +184,7 @@ Result<int> members_of_start_group(kafka::Admin& admin, const task::Task& task) 
 }
 
 Error start_group_at_work(const task::Task& task, int members) {
-  return fail(Domain::kDocument, kStartGroup,
+  return fail(Domain::kLedger, "start_group",
               fmt::format("group \"{}\" is still at work ({} members): what it commits from now on "
                           "would be applied a second time",
                           std::get<task::StartGroup>(task.source.start).group, members),

@@ -34,7 +34,7 @@ Result<Positions> start_positions(kafka::Admin& admin, const task::Task& task,
 // With `source.start: {group: NAME}`: how many members that group has now. What it has committed is
 // about to change as long as there are any. 0 with any other start.
 Result<int> members_of_start_group(kafka::Admin& admin, const task::Task& task);
-// Why a task may not begin behind a group that has members.
+// Why a task may not begin behind a group that has members: no fault of the document's.
 Error start_group_at_work(const task::Task& task, int members);
 
 // The server's own rules of a time zone (its tzdata may be another than this machine's); nullptr
