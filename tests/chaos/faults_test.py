@@ -9,28 +9,6 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "kit"))
 from engine import *  # noqa: E402,F403 pylint: disable=wrong-import-position,wildcard-import,unused-wildcard-import
 
-SMALL = {"batch_rows": 25, "linger_ms": 5}  # so many transactions that a random moment meets every part of one
-
-
-def count_of(database, table="t"):
-    return database.value(f"SELECT count(*) FROM {table}")
-
-
-def random_moment(sluice, random, progress, most=400, total=None):
-    """While it starts, or while it works: after so much progress (of `total` at most), and then some milliseconds."""
-    if random.random() < 0.25:
-        time.sleep(random.uniform(0, 1.5))
-        return
-    goal = progress() + random.randint(1, most)
-    if total is not None:
-        goal = min(goal, total)
-    sluice.wait_for(lambda: progress() >= goal, f"progress to {goal}", 60)
-    time.sleep(random.uniform(0, 0.03))
-
-
-def ended_well(document, *texts):
-    Sluice.run(document, "--until-end", deadline_s=90).expect(0, *texts)
-
 
 @test
 def kills_in_upserts():
@@ -52,7 +30,7 @@ def kills_in_upserts():
                 random_moment(sluice, random, progress, total=3_999)
                 sluice.kill().expect(-signal.SIGKILL)
         document["tuning"] = {}
-        ended_well(document)
+        until_end(document, deadline_s=90)
         check_equal(dict(db.rows("SELECT id, n FROM t")), last, f"the last of each key (seed {seed()})")
 
 
@@ -88,20 +66,7 @@ def a_stopped_process_is_fenced_and_holds_nobody_up():
         document = numbered(topic, db, tuning={**SMALL, "lanes": 1})
         with Sluice(document) as zombie:
             zombie.wait_for(lambda: count_of(db) > 100, "the first rows", 60)
-
-            def stopped_within_transaction():
-                zombie.signal(signal.SIGSTOP)
-                time.sleep(0.05)  # the server ends what it has in hand
-                held = db.value("SELECT count(*) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation "
-                                "WHERE c.relname = 'ledger' AND l.mode = 'RowShareLock' AND l.granted "
-                                "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())")
-                if held:
-                    return True
-                zombie.signal(signal.SIGCONT)
-                time.sleep(random.uniform(0, 0.05))
-                return False
-
-            zombie.wait_for(stopped_within_transaction, "it is stopped in mid transaction", 30)
+            stop_within_transaction(zombie, db, random)
             before = count_of(db)
             check(before < len(rows), "it was stopped too late: nothing was left to do")
             with Sluice({**document, "tuning": {}}) as successor:
@@ -162,7 +127,7 @@ def sessions_lost_and_found_again_until_the_end():
                 sluice.stop().expect(143)
         rows = feed.end()
         document["tuning"] = {}
-        ended_well(document)
+        until_end(document, deadline_s=90)
         check_rows(db, rows, f"after eight pauses (seed {seed()})")
 
 
@@ -170,19 +135,17 @@ def sessions_lost_and_found_again_until_the_end():
 def backends_terminated_at_random_moments():
     random = rng("terminate")
     topic = Topic(partitions=2)
-    rows = produce(topic, 0, 12_000)
-    with Database() as db:
+    with Database() as db, Feed(topic, at_once=8) as feed:
         db.sql(TABLE)
-        document = numbered(topic, db, tuning=SMALL)
         hits = 0
-        with Sluice(document) as sluice:
-            for _ in range(12):
-                random_moment(sluice, random, lambda: count_of(db), 250, len(rows))
+        with Sluice(numbered(topic, db, tuning=SMALL)) as sluice:
+            while hits < 12:
+                random_moment(sluice, random, lambda: count_of(db), 250)
                 hits += len(db.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = "
                                     "current_database() AND application_name LIKE 'sluice %'", superuser=True))
+            rows = feed.end()
             await_rows(sluice, db, rows, f"after {hits} backends were terminated (seed {seed()})", 90)
             sluice.stop().expect(143)
-        check(hits >= 6, f"only {hits} backends were met")
         check_rows(db, rows)
 
 

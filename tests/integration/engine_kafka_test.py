@@ -9,10 +9,6 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "kit"))
 from engine import *  # noqa: E402,F403 pylint: disable=wrong-import-position,wildcard-import,unused-wildcard-import
 
 
-def until_end(document, *arguments, code=0, texts=(), **options):
-    return Sluice.run(document, "--until-end", *arguments, **options).expect(code, *texts)
-
-
 @concurrent_test
 def idle_topic_then_messages():
     topic = Topic(partitions=2)

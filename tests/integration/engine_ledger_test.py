@@ -7,10 +7,6 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "kit"))
 from engine import *  # noqa: E402,F403 pylint: disable=wrong-import-position,wildcard-import,unused-wildcard-import
 
 
-def until_end(document, *arguments, code=0, texts=(), **options):
-    return Sluice.run(document, "--until-end", *arguments, **options).expect(code, *texts)
-
-
 def halt_of(db, document):
     return db.rows("SELECT halt_topic, halt_partition, halt_offset FROM sluice.task WHERE id = %s AND halt_reason "
                    "IS NOT NULL", (document["name"],))

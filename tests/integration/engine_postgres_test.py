@@ -14,10 +14,6 @@ from engine import *  # noqa: E402,F403 pylint: disable=wrong-import-position,wi
 BUSY = {"batch_rows": 200, "linger_ms": 5}
 
 
-def until_end(document, *arguments, code=0, texts=(), **options):
-    return Sluice.run(document, "--until-end", *arguments, **options).expect(code, *texts)
-
-
 def no_dead_letters(db):
     check_equal(db.sql("SELECT count(*) FROM sluice.dead_letter", superuser=True), [(0,)],
                 "good messages taken for bad ones")

@@ -11,8 +11,6 @@ from urllib.parse import urlsplit, urlunsplit
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "kit"))
 from engine import *  # noqa: E402,F403 pylint: disable=wrong-import-position,wildcard-import,unused-wildcard-import
 
-SMALL = {"batch_rows": 25, "linger_ms": 5}  # so many transactions that any moment is within one
-
 
 @contextlib.contextmanager
 def bouncer():
@@ -38,10 +36,6 @@ def through(uri, document):
     document["target"] = {**target, "postgres": urlunsplit(own._replace(netloc=urlsplit(uri).netloc)),
                           "pooler": "transaction"}
     return document
-
-
-def count_of(db):
-    return db.value("SELECT count(*) FROM t")
 
 
 def sessions(db):
@@ -132,20 +126,7 @@ def a_stopped_process_behind_the_pooler_is_ended():
         document = through(uri, numbered(topic, db, tuning={**SMALL, "lanes": 1}))
         with Sluice(document) as zombie:
             zombie.wait_for(lambda: count_of(db) > 100, "the first rows", 60)
-
-            def stopped_within_transaction():
-                zombie.signal(signal.SIGSTOP)
-                time.sleep(0.05)  # the server ends what it has in hand
-                held = db.value("SELECT count(*) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation "
-                                "WHERE c.relname = 'ledger' AND l.mode = 'RowShareLock' AND l.granted "
-                                "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())")
-                if held:
-                    return True
-                zombie.signal(signal.SIGCONT)
-                time.sleep(random.uniform(0, 0.05))
-                return False
-
-            zombie.wait_for(stopped_within_transaction, "it is stopped in mid transaction", 30)
+            stop_within_transaction(zombie, db, random)
             before = count_of(db)
             check(before < len(rows), "it was stopped too late: nothing was left to do")
             with Sluice({**document, "tuning": {}}) as successor:

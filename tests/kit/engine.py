@@ -6,8 +6,10 @@ and offset that it came from, so that one that is lost, doubled or from somewher
 
 import concurrent.futures
 import contextlib
+import signal
 import socket
 import threading
+import time
 from urllib.parse import urlsplit
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 
@@ -58,6 +60,10 @@ def numbered(topic: Any, database: Database, **sections: Any) -> Dict[str, Any]:
     document = task_for(topic, database, "public.t", sync=sync, **sections)
     document["source"]["kafka"] = {**document["source"]["kafka"], **QUICK_SESSION, **kafka}
     return document
+
+
+def until_end(document: Dict[str, Any], *arguments: str, code: int = 0, texts: Sequence[str] = (), **options: Any) -> Ended:
+    return Sluice.run(document, "--until-end", *arguments, **options).expect(code, *texts)
 
 
 def numbers(first: int, count: int, partitions: int = 1) -> List[Message]:
@@ -115,6 +121,45 @@ def group_offsets(group: str, topic: Topic) -> Dict[int, int]:
 
 def ends(topic: Topic) -> Dict[int, int]:
     return {partition: end for partition, (_, end) in topic.watermarks().items()}
+
+
+# ---- moments -------------------------------------------------------------------------------------------------------------
+
+SMALL = {"batch_rows": 25, "linger_ms": 5}  # so many transactions that a random moment meets every part of one
+
+
+def count_of(database: Database, table: str = "t") -> int:
+    return database.value(f"SELECT count(*) FROM {table}")
+
+
+def random_moment(sluice: Sluice, random: Any, progress: Callable[[], int], most: int = 400,
+                  total: Optional[int] = None) -> None:
+    """While it starts, or while it works: after so much progress (of `total` at most), and then some milliseconds."""
+    if random.random() < 0.25:
+        time.sleep(random.uniform(0, 1.5))
+        return
+    goal = progress() + random.randint(1, most)
+    if total is not None:
+        goal = min(goal, total)
+    sluice.wait_for(lambda: progress() >= goal, f"progress to {goal}", 60)
+    time.sleep(random.uniform(0, 0.03))
+
+
+def stop_within_transaction(sluice: Sluice, database: Database, random: Any) -> None:
+    """SIGSTOP at a moment at which it holds locks on its ledger."""
+    def stopped() -> bool:
+        sluice.signal(signal.SIGSTOP)
+        time.sleep(0.05)  # the server ends what it has in hand
+        held = database.value("SELECT count(*) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation "
+                              "WHERE c.relname = 'ledger' AND l.mode = 'RowShareLock' AND l.granted "
+                              "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())")
+        if held:
+            return True
+        sluice.signal(signal.SIGCONT)
+        time.sleep(random.uniform(0, 0.05))
+        return False
+
+    sluice.wait_for(stopped, "it is stopped in mid transaction", 30)
 
 
 class Feed:
