@@ -5,14 +5,10 @@
 
 #include <cstring>
 
+#include "base/hex.h"
+
 namespace sluice::json {
 namespace {
-
-int hex_digit(char digit) {
-  if (digit >= '0' && digit <= '9') return digit - '0';
-  const char lower = static_cast<char>(digit | 0x20);
-  return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
 
 char simple_escape(char letter) {
   switch (letter) {

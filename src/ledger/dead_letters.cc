@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "base/hex.h"
 #include "ledger/statements.h"
 
 namespace sluice::ledger {
@@ -23,8 +24,6 @@ std::string condition_of(const Handle& handle, const LetterFilter& filter) {
   if (filter.after_id > 0) sql += fmt::format(" AND id > {}", filter.after_id);
   return sql;
 }
-
-int hex_digit(char c) { return c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10; }
 
 // What PostgreSQL sends for bytea under bytea_output = hex.
 std::string bytes_of(std::string_view text) {

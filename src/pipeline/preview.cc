@@ -100,14 +100,11 @@ class Previewing {
                              Connection::identifier(column.name), info->type.name);
     }
     db().set_deadline(steady_clock::now() + seconds(60));
-    auto made = db().drive(db().query(fmt::format(
-        "BEGIN; SELECT set_config('DateStyle', 'ISO, YMD', true), set_config('IntervalStyle', "
-        "'postgres', true), set_config('TimeZone', {}, true), set_config('client_encoding', "
-        "'UTF8', true), set_config('array_nulls', 'on', true), set_config('xmloption', 'content', "
-        "true), set_config('bytea_output', 'hex', true), set_config('statement_timeout', '60s', "
-        "true), set_config('idle_in_transaction_session_timeout', '0', true); "
-        "CREATE TEMPORARY TABLE sluice_preview ({}) ON COMMIT DROP",
-        Connection::literal(plan_->time_zone), columns)));
+    auto made = db().drive(
+        db().query(fmt::format("BEGIN; SELECT set_config('statement_timeout', '60s', true), "
+                               "set_config('idle_in_transaction_session_timeout', '0', true), {}; "
+                               "CREATE TEMPORARY TABLE sluice_preview ({}) ON COMMIT DROP",
+                               sink::reading_settings(*plan_), columns)));
     if (!made) return fail(made.error());
     return true;
   }

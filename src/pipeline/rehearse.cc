@@ -74,7 +74,7 @@ class Rehearsing {
     config.on_failure = task::OnFailure::kDiscard;  // bad rows are set aside, the rest is written
     config.classify = &classify;
     sink::Writer writer(std::move(config));
-    if (auto begun = drive(writer, writer.begin_apart(plan_)); !begun) {
+    if (auto begun = writer.drive(writer.begin_apart(plan_)); !begun) {
       return stopped(begun.error());
     }
     while (report_.messages < count) {
@@ -91,26 +91,19 @@ class Rehearsing {
       if (!read) return fail(read.error());
       if (*read == 0) break;
       const auto began = steady_clock::now();
-      auto written = drive(writer, writer.write_apart(piece.batch, plan_, piece.records));
+      auto written = writer.drive(writer.write_apart(piece.batch, plan_, piece.records));
       report_.seconds += duration<double>(steady_clock::now() - began).count();
       if (!written) return stopped(written.error());
       report_.messages += *read;
       count_failures(piece);
       for (const auto& range : piece.batch.partitions) report_.ignored += range.ignored;
     }
-    auto ended = drive(writer, writer.roll_back_apart());
+    auto ended = writer.drive(writer.roll_back_apart());
     if (!ended) return stopped(ended.error());
     report_.figures = *ended;
     std::sort(report_.causes.begin(), report_.causes.end(),
               [](const auto& a, const auto& b) { return a.count > b.count; });
     return std::move(report_);
-  }
-
-  template <class T>
-  static T drive(sink::Writer& writer, Async<T> async) {
-    async.start();
-    while (!async.done()) writer.active().wait_once();
-    return async.take();
   }
 
   void take(Piece& piece, const ledger::Key& key, kafka::Record record) {

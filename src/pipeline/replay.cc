@@ -114,18 +114,11 @@ class Replaying {
   }
 
  private:
-  template <class T>
-  static T drive(sink::Writer& writer, Async<T> async) {
-    async.start();
-    while (!async.done()) writer.active().wait_once();
-    return async.take();
-  }
-
   // One transaction. False when there is nothing more.
   Result<bool> step(sink::Writer& writer) {
-    if (auto begun = drive(writer, writer.begin_apart(plan_)); !begun) return begun;
-    auto taken = drive(
-        writer, ledger::take_letters(writer.active(), target_.handle, filter_, kLetters, kBytes));
+    if (auto begun = writer.drive(writer.begin_apart(plan_)); !begun) return begun;
+    auto taken = writer.drive(
+        ledger::take_letters(writer.active(), target_.handle, filter_, kLetters, kBytes));
     if (!taken) return fail(taken.error());
     if (taken->empty()) {
       writer.drop();
@@ -134,7 +127,7 @@ class Replaying {
     LetterList letters(std::move(*taken));
     sink::Batch batch;
     fill(batch, letters);
-    if (auto written = drive(writer, writer.write_apart(batch, plan_, letters)); !written) {
+    if (auto written = writer.drive(writer.write_apart(batch, plan_, letters)); !written) {
       return written;
     }
     std::vector<ledger::FailedLetter> failed;
@@ -150,10 +143,10 @@ class Replaying {
     filter_.after_id = letters.letter(letters.size() - 1).id;
     const auto failed_count = static_cast<std::int64_t>(failed.size());
     const auto applied_count = static_cast<std::int64_t>(applied.size());
-    auto settled = drive(writer, ledger::settle_letters(writer.active(), target_.handle,
-                                                        std::move(applied), std::move(failed)));
+    auto settled = writer.drive(ledger::settle_letters(writer.active(), target_.handle,
+                                                       std::move(applied), std::move(failed)));
     if (!settled) return settled;
-    auto committed = drive(writer, writer.commit_apart());
+    auto committed = writer.drive(writer.commit_apart());
     if (!committed) return fail(committed.error());
     report_.applied += applied_count;
     report_.failed += failed_count;

@@ -226,9 +226,9 @@ TEST(Explain, TellsWhereThePasswordCameFrom) {
   const auto error = explain_connection_failure(
       failure("28P01",
               kAt + "FATAL:  28P01: password authentication failed for user \"sluice\"\npassword "
-                    "retrieved from file \"/home/u/.pgpass\"\n"),
+                    "retrieved from file \"/etc/shop/pgpass\"\n"),
       endpoint(), {});
-  EXPECT_TRUE(holds(error.remedy, "/home/u/.pgpass"));
+  EXPECT_TRUE(holds(error.remedy, "/etc/shop/pgpass"));
 }
 
 TEST(Explain, ErrorsOfOthersComeBackAsTheyAre) {

@@ -7,29 +7,15 @@
 #include <optional>
 #include <string>
 
+#include "sink/plan_testing.h"
+
 namespace sluice::sink {
 namespace {
 
-// A table (id, a, b) in text form, so that rows can be read in a failure. `keep` says that an
-// absent a or b leaves the old value.
+// `keep` says that an absent a or b leaves the old value.
 Plan plan_of(bool keep) {
-  Plan plan;
-  plan.way = Way::kStageMerge;
-  plan.write = task::Write::kUpsert;
+  Plan plan = text_plan(task::Write::kUpsert);
   plan.keeps = keep;
-  plan.key_columns = 1;
-  for (const char* name : {"id", "a", "b"}) {
-    postgres::ColumnInfo info;
-    info.name = name;
-    info.type.oid = 25;  // text
-    info.type.name = "text";
-    info.type.category = 'b';
-    auto encoder = ColumnEncoder::compile(info, {});
-    SLUICE_CHECK(encoder.has_value());
-    plan.columns.push_back(
-        PlanColumn{.name = name, .field = name, .slot = 0, .encoder = std::move(*encoder)});
-  }
-  plan.columns[0].key = true;
   return plan;
 }
 

@@ -5,31 +5,16 @@
 #include <string>
 #include <vector>
 
+#include "sink/plan_testing.h"
+
 namespace sluice::sink {
 namespace {
 
 // A table (id, a, b) of texts with the key id.
 Plan plan_of(task::Write write) {
-  Plan plan;
-  plan.way = Way::kStageMerge;
-  plan.write = write;
-  plan.key_columns = 1;
-  plan.target = "t";
+  Plan plan = text_plan(write);
   plan.stage_sequence = "seq";
   plan.stage_shape = "shape";
-  for (const char* name : {"id", "a", "b"}) {
-    postgres::ColumnInfo info;
-    info.name = name;
-    info.type.oid = 25;  // text
-    info.type.name = "text";
-    info.type.category = 'b';
-    auto encoder = ColumnEncoder::compile(info, {});
-    SLUICE_CHECK(encoder.has_value());
-    plan.columns.push_back(
-        PlanColumn{.name = name, .field = name, .slot = 0, .encoder = std::move(*encoder)});
-    plan.table.columns.push_back(std::move(info));
-  }
-  plan.columns[0].key = true;
   return plan;
 }
 

@@ -493,4 +493,13 @@ tl::expected<Plan, std::vector<Error>> compile(const task::Task& task, TableInfo
   return Compiler(task, std::move(table), std::move(zone)).run();
 }
 
+std::string reading_settings(const Plan& plan) {
+  return fmt::format(
+      "set_config('DateStyle', 'ISO, YMD', true), set_config('IntervalStyle', 'postgres', true), "
+      "set_config('TimeZone', {}, true), set_config('client_encoding', 'UTF8', true), "
+      "set_config('array_nulls', 'on', true), set_config('xmloption', 'content', true), "
+      "set_config('bytea_output', 'hex', true)",
+      postgres::Connection::literal(plan.time_zone));
+}
+
 }  // namespace sluice::sink

@@ -93,6 +93,10 @@ tl::expected<Plan, std::vector<Error>> compile(
     const task::Task& task, postgres::TableInfo table,
     std::shared_ptr<const postgres::TimeZone> zone = nullptr);
 
+// The calls of set_config, to be selected inside a transaction, that decide how PostgreSQL reads
+// the text of values: whatever the role's own settings are.
+std::string reading_settings(const Plan& plan);
+
 // Names of the temporary tables of a lane's session.
 inline constexpr std::string_view kStage = "pg_temp.sluice_stage";
 inline constexpr std::string_view kDeleteStage = "pg_temp.sluice_delete_stage";

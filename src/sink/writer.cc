@@ -266,13 +266,9 @@ std::string Writer::begin_sql(const Plan& plan) const {
       "SELECT set_config('lock_timeout', '5s', true), "
       "set_config('statement_timeout', '{}', true), "
       "set_config('idle_in_transaction_session_timeout', '30s', true), "
-      "set_config('DateStyle', 'ISO, YMD', true), set_config('IntervalStyle', 'postgres', true), "
-      "set_config('TimeZone', {}, true), set_config('client_encoding', 'UTF8', true), "
-      "set_config('array_nulls', 'on', true), set_config('xmloption', 'content', true), "
-      "set_config('bytea_output', 'hex', true), "
-      "set_config('enable_hashjoin', '{}', true), set_config('enable_mergejoin', '{}', true); ",
-      config_.statement_timeout.count(), Connection::literal(plan.time_zone),
-      by_index ? "off" : "on", by_index ? "off" : "on");
+      "set_config('enable_hashjoin', '{}', true), set_config('enable_mergejoin', '{}', true), {}; ",
+      config_.statement_timeout.count(), by_index ? "off" : "on", by_index ? "off" : "on",
+      reading_settings(plan));
 }
 
 // The target's lock, then what it is now: the last two results are for fits().

@@ -118,6 +118,14 @@ class Writer {
   // An error of the connection leaves it in doubt: what the caller wrote besides must tell.
   Async<Result<Apart>> commit_apart();
 
+  // Blocking: runs one of the coroutines above, or one on active(), to its end. Where no loop is.
+  template <class T>
+  T drive(Async<T> async) {
+    async.start();
+    while (!async.done()) active().wait_once();
+    return async.take();
+  }
+
   // Closes the socket at once; whatever was open is rolled back by the server, or in doubt.
   void drop();
   bool connected() const { return connection_.is_open(); }
@@ -152,7 +160,7 @@ class Writer {
   Async<Step> write_range(Batch& batch, const Plan& plan, std::size_t from, std::size_t to);
   Async<Step> copy_shape(Batch& batch, const Plan& plan, std::uint16_t shape);
   Async<Step> stage_shape(Batch& batch, const Plan& plan, std::uint16_t shape);
-  Async<Step> stage_rows(const Batch& batch, std::string columns);
+  Async<Step> stage_rows(const Batch& batch, const Plan& plan, std::string columns);
   Async<Step> delete_keys(Batch& batch, const Plan& plan);
   // writer_merge.cc
   Async<Step> merge_piece(Batch& batch, const Plan& plan, std::size_t from, std::size_t to);

@@ -130,14 +130,9 @@ Async<Writer::Step> Writer::merge_staged(Batch& batch, const Plan& plan, Pick pi
     sent_.push_back(merging_[i].record);
   }
   slices_.push_back(gathered_.view());
-  Async<Step> staging = stage_rows(batch, staged_columns(plan));
+  Async<Step> staging = stage_rows(batch, plan, staged_columns(plan));
   auto staged = co_await staging;
   if (!staged) co_return staged;
-  if (apart_ && plan.key_columns > 0) {
-    Async<Step> counting = count_keys(plan);
-    auto counted = co_await counting;
-    if (!counted) co_return counted;
-  }
 
   const bool loose = batch.form == Form::kBinary ? plan.loose_key_binary : plan.loose_key_text;
   if (pick == Pick::kAll && plan.key_columns > 0 && loose && merging_.size() > 1) {

@@ -161,14 +161,9 @@ Async<Writer::Step> Writer::stage_shape(Batch& batch, const Plan& plan, std::uin
     auto inserted = co_await inserting;
     co_return inserted;
   }
-  Async<Step> staging = stage_rows(batch, columns);
+  Async<Step> staging = stage_rows(batch, plan, columns);
   auto staged = co_await staging;
   if (!staged) co_return staged;
-  if (apart_ && plan.key_columns > 0) {
-    Async<Step> counting = count_keys(plan);
-    auto counted = co_await counting;
-    if (!counted) co_return counted;
-  }
   std::string sql = merge_sql(plan, states, {});
   Async<Step> merging = execute(std::move(sql));
   auto merged = co_await merging;
@@ -176,7 +171,7 @@ Async<Writer::Step> Writer::stage_shape(Batch& batch, const Plan& plan, std::uin
 }
 
 // Empties the stage and sends `slices_` to it.
-Async<Writer::Step> Writer::stage_rows(const Batch& batch, std::string columns) {
+Async<Writer::Step> Writer::stage_rows(const Batch& batch, const Plan& plan, std::string columns) {
   std::string stage(kStage);
   Async<Step> emptying = empty_stage(stage, stage_bytes_);
   auto emptied = co_await emptying;
@@ -185,6 +180,10 @@ Async<Writer::Step> Writer::stage_rows(const Batch& batch, std::string columns) 
   std::string copy = copy_sql(stage, columns, batch.form);
   Async<Step> copying = copy_rows(std::move(copy), batch, stage.substr(stage.find('.') + 1));
   auto copied = co_await copying;
+  if (copied && apart_ && plan.key_columns > 0) {
+    Async<Step> counting = count_keys(plan);
+    copied = co_await counting;
+  }
   co_return copied;
 }
 
