@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <boost/crc.hpp>
 #include <limits>
 
 #include "ledger/statements.h"
@@ -81,11 +82,22 @@ void close_array(Buffer& out, std::size_t at) {
   out.put_u32(at, static_cast<std::uint32_t>(out.size() - at - 4));
 }
 
+// "l.ctid = ANY (...) AND ", or nothing unless all places are known.
+std::string at_places(std::string_view alias, const Places& places, const std::vector<Key>& keys) {
+  std::string list;
+  for (const Key& key : keys) {
+    const auto place = places.find(key);
+    if (place == places.end()) return {};
+    list += fmt::format("{}\"{}\"", list.empty() ? "" : ",", place->second);
+  }
+  return fmt::format("{}ctid = ANY ('{{{}}}'::tid[]) AND ", alias, list);
+}
+
 }  // namespace
 
 // The gate comes first and under the statement's first snapshot; a task row that was changed
 // meanwhile is read anew when FOR SHARE has it.
-std::string lock_sql(const Handle& handle, const std::vector<Range>& ranges) {
+std::string lock_sql(const Handle& handle, const std::vector<Range>& ranges, const Places& places) {
   SLUICE_CHECK(!ranges.empty());
   std::vector<Key> keys;
   keys.reserve(ranges.size());
@@ -94,11 +106,12 @@ std::string lock_sql(const Handle& handle, const std::vector<Range>& ranges) {
       "WITH gate AS MATERIALIZED (SELECT pg_catalog.pg_advisory_xact_lock_shared({}) IS NULL AS"
       " unused) SELECT CASE WHEN t.uid = {} THEN t.epoch ELSE {} END FROM gate, {} AS t"
       " WHERE t.id = {} FOR SHARE OF t;"
-      "SELECT topic, partition, next_offset, epoch FROM {} WHERE task = {} AND {}"
+      "SELECT topic, partition, next_offset, epoch, ctid::text FROM {} WHERE {}task = {} AND {}"
       " ORDER BY topic, partition FOR UPDATE",
       sql::gate_key(handle), sql::literal(handle.uid), std::numeric_limits<std::int64_t>::max(),
       sql::table(handle.schema, "task"), sql::literal(handle.task),
-      sql::table(handle.schema, "ledger"), sql::literal(handle.task), sql::among(keys));
+      sql::table(handle.schema, "ledger"), at_places("", places, keys), sql::literal(handle.task),
+      sql::among(keys));
 }
 
 Locked read_locked(const postgres::Rows& task, const postgres::Rows& ledger,
@@ -110,6 +123,7 @@ Locked read_locked(const postgres::Rows& task, const postgres::Rows& ledger,
   for (int i = 0; i < ledger.size(); ++i) {
     Key key{std::string(ledger.text(i, 0)), static_cast<std::int32_t>(ledger.integer(i, 1))};
     rows[key] = {key, true, ledger.integer(i, 2), ledger.integer(i, 3)};
+    locked.places[std::move(key)] = ledger.text(i, 4);
   }
   for (const Range& range : ranges) {
     const auto row = rows.find(range.key);
@@ -118,32 +132,67 @@ Locked read_locked(const postgres::Rows& task, const postgres::Rows& ledger,
   return locked;
 }
 
-std::string move_sql(const Handle& handle, std::int64_t epoch, const std::vector<Move>& moves) {
+bool Locked::complete() const {
+  return std::all_of(rows.begin(), rows.end(), [](const Found& row) { return row.exists; });
+}
+
+std::string move_sql(const Handle& handle, std::int64_t epoch, const std::vector<Move>& moves,
+                     const Places& places) {
   SLUICE_CHECK(!moves.empty());
   std::string values;
+  std::vector<Key> keys;
   for (const Move& move : moves) {
     SLUICE_CHECK(move.from <= move.to);
+    keys.push_back(move.key);
     values += fmt::format(
-        "{}({}, {}, {}::bigint, {}::bigint, {}, {}, {}::bigint, {}::bigint, {}::bigint)",
+        "{}({}, {}, {}::bigint, {}::bigint, {}, {}, {}::bigint, {}::bigint, {}::bigint,"
+        " {}::bigint)",
         values.empty() ? "" : ", ", sql::literal(move.key.topic), move.key.partition, move.from,
         move.to, move.last_offset < 0 ? "NULL::bigint" : std::to_string(move.last_offset),
         timestamp_literal(move.last_offset < 0 ? kNoTimestamp : move.last_timestamp_ms),
-        move.applied, move.discarded, move.dead);
+        move.last_crc32c, move.applied, move.discarded, move.dead);
   }
   return fmt::format(
       "WITH moved AS (UPDATE {} AS l SET next_offset = m.to_offset,"
       " last_offset = coalesce(m.last_offset, l.last_offset),"
       " last_timestamp = CASE WHEN m.last_offset IS NULL THEN l.last_timestamp"
       " ELSE m.last_timestamp END,"
+      " last_crc32c = CASE WHEN m.last_offset IS NULL THEN l.last_crc32c"
+      " ELSE m.last_crc32c END,"
       " applied = l.applied + m.applied, discarded = l.discarded + m.discarded,"
       " dead = l.dead + m.dead,"
       " updated_at = pg_catalog.now()"
       " FROM (VALUES {}) AS m (topic, partition, from_offset, to_offset, last_offset,"
-      " last_timestamp, applied, discarded, dead)"
-      " WHERE l.task = {} AND l.topic = m.topic AND l.partition = m.partition"
-      " AND l.next_offset = m.from_offset AND l.epoch = {} RETURNING 1)"
-      " SELECT 1 / (pg_catalog.count(*) = {})::integer FROM moved",
-      sql::table(handle.schema, "ledger"), values, sql::literal(handle.task), epoch, moves.size());
+      " last_timestamp, last_crc32c, applied, discarded, dead)"
+      " WHERE {}l.task = {} AND l.topic = m.topic AND l.partition = m.partition"
+      " AND l.next_offset = m.from_offset AND l.epoch = {}"
+      " RETURNING l.topic, l.partition, l.ctid::text AS place)"
+      " SELECT 1 / (pg_catalog.count(*) = {})::integer,"
+      " pg_catalog.string_agg(place, ' ' ORDER BY topic, partition) FROM moved",
+      sql::table(handle.schema, "ledger"), values, at_places("l.", places, keys),
+      sql::literal(handle.task), epoch, moves.size());
+}
+
+Places read_moved(const postgres::Rows& moved, const std::vector<Move>& moves) {
+  std::vector<Key> keys;
+  for (const Move& move : moves) keys.push_back(move.key);
+  std::sort(keys.begin(), keys.end());
+  Places places;
+  std::string_view list = moved.text(0, 1);
+  for (const Key& key : keys) {
+    const std::size_t end = std::min(list.find(' '), list.size());
+    places[key] = list.substr(0, end);
+    list.remove_prefix(std::min(end + 1, list.size()));
+  }
+  return places;
+}
+
+std::uint32_t record_crc32c(std::string_view key, std::string_view value) {
+  // CRC-32C as in RFC 3720, appendix B.4.
+  boost::crc_optimal<32, 0x1EDC6F41, 0xFFFFFFFF, 0xFFFFFFFF, true, true> crc;
+  crc.process_bytes(key.data(), key.size());
+  crc.process_bytes(value.data(), value.size());
+  return crc.checksum();
 }
 
 std::string dead_letter_copy_sql(const Handle& handle) {

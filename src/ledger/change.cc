@@ -320,8 +320,10 @@ Async<Result<std::vector<LedgerRow>>> read_ledger(postgres::Connection& connecti
   auto query =
       connection.query(sql::own_timeouts() +
                        fmt::format("SELECT topic, partition, next_offset, epoch, "
-                                   "coalesce(last_offset, -1), applied, discarded,"
-                                   " dead FROM {} WHERE task = {} ORDER BY topic, partition",
+                                   "coalesce(last_offset, -1), applied, discarded, dead,"
+                                   " last_crc32c, CASE WHEN isfinite(last_timestamp) THEN"
+                                   " (extract(epoch FROM last_timestamp) * 1000)::bigint END"
+                                   " FROM {} WHERE task = {} ORDER BY topic, partition",
                                    sql::table(handle.schema, "ledger"), sql::literal(handle.task)));
   auto results = co_await query;
   if (!results) co_return fail(std::move(results.error()));
@@ -336,6 +338,8 @@ Async<Result<std::vector<LedgerRow>>> read_ledger(postgres::Connection& connecti
     row.applied = rows.integer(i, 5);
     row.discarded = rows.integer(i, 6);
     row.dead = rows.integer(i, 7);
+    if (!rows.is_null(i, 8)) row.last_crc32c = static_cast<std::uint32_t>(rows.integer(i, 8));
+    if (!rows.is_null(i, 9)) row.last_timestamp_ms = rows.integer(i, 9);
   }
   co_return ledger;
 }

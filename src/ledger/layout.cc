@@ -49,6 +49,7 @@ CREATE TABLE {0}.ledger (
   epoch bigint NOT NULL,
   last_offset bigint,
   last_timestamp timestamptz,
+  last_crc32c bigint,
   applied bigint NOT NULL DEFAULT 0,
   discarded bigint NOT NULL DEFAULT 0,
   dead bigint NOT NULL DEFAULT 0,
@@ -205,6 +206,9 @@ constexpr Comment kComments[] = {
     {"COLUMN {}.ledger.last_offset",
      "Offset of the last message that was handled; null if there was none yet."},
     {"COLUMN {}.ledger.last_timestamp", "Kafka timestamp of that message."},
+    {"COLUMN {}.ledger.last_crc32c",
+     "CRC-32C over key and value of that message: by it a topic is known again that has another id "
+     "now, or none."},
     {"COLUMN {}.ledger.applied",
      "Messages whose rows were written, since the start or the last reset."},
     {"COLUMN {}.ledger.discarded", "Messages that were dropped by failure policy discard."},

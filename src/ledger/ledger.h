@@ -92,6 +92,9 @@ struct LedgerRow {
   std::int64_t next_offset = 0;
   std::int64_t epoch = 0;
   std::int64_t last_offset = -1;  // -1: none applied yet
+  // Of the record at last_offset; -1: it has none, or one that PostgreSQL cannot hold exactly.
+  std::int64_t last_timestamp_ms = -1;
+  std::uint32_t last_crc32c = 0;
   std::int64_t applied = 0, discarded = 0, dead = 0;
 };
 Async<Result<std::vector<LedgerRow>>> read_ledger(postgres::Connection& connection, Handle handle);
@@ -151,15 +154,25 @@ Async<Result<bool>> record_gap(postgres::Connection& connection, Handle handle, 
 
 // ---- parts of the one transaction (sink/transaction.cc puts them together) ----
 
+// Where ledger rows are in their table: the ctid of the version that this session saw or wrote
+// last. Under an open snapshot of somebody else (pg_dump, a long report) the dead versions of a row
+// stay, and finding the live one by its key costs more with every batch; by its place it does not.
+using Places = std::map<Key, std::string>;
+
 // "SELECT epoch ... FOR SHARE; SELECT topic, partition, next_offset, epoch ... FOR UPDATE": two
 // statements for a simple query, inside a transaction; the rows come in lock order. A task row of
-// another uid (deleted and created again) shows an epoch newer than any: fenced.
-std::string lock_sql(const Handle& handle, const std::vector<Range>& ranges);
+// another uid (deleted and created again) shows an epoch newer than any: fenced. If `places` knows
+// every range the rows are looked for there alone: one that does not exist() may have moved. Roll
+// back then and ask again without.
+std::string lock_sql(const Handle& handle, const std::vector<Range>& ranges,
+                     const Places& places = {});
 // Reads the two Rows that lock_sql's statements returned.
 struct Locked {
   bool task_exists = false;
   std::int64_t task_epoch = 0;  // 0 without a task row, as LaneProtocol::locked wants it
   std::vector<Found> rows;      // one for each range, exists = false where there is none
+  Places places;                // of those that exist
+  bool complete() const;        // all exist
 };
 Locked read_locked(const postgres::Rows& task, const postgres::Rows& ledger,
                    const std::vector<Range>& ranges);
@@ -170,11 +183,19 @@ struct Move {
   std::int64_t to = 0;
   std::int64_t last_offset = -1;  // of the last record in the range; -1: no record (end only)
   std::int64_t last_timestamp_ms = -1;
+  std::uint32_t last_crc32c = 0;                      // record_crc32c() of it
   std::int64_t applied = 0, discarded = 0, dead = 0;  // to be added
 };
 // One UPDATE that raises an error (22012) unless it hits every row at its expected position and
-// epoch.
-std::string move_sql(const Handle& handle, std::int64_t epoch, const std::vector<Move>& moves);
+// epoch. `places` as the transaction's lock returned them: empty, or all of the moves'.
+std::string move_sql(const Handle& handle, std::int64_t epoch, const std::vector<Move>& moves,
+                     const Places& places = {});
+// Reads the Rows of that UPDATE: where its rows are now.
+Places read_moved(const postgres::Rows& moved, const std::vector<Move>& moves);
+
+// What is remembered of the last record of a partition, to know its topic again: CRC-32C over key
+// and value, null as if empty. Not Kafka's own, which is over a whole batch of records.
+std::uint32_t record_crc32c(std::string_view key, std::string_view value);
 
 // The SQL to COPY dead letters in binary, and the order of its columns is DeadLetter's.
 std::string dead_letter_copy_sql(const Handle& handle);

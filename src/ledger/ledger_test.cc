@@ -58,7 +58,7 @@ TEST(Layout, EveryTableAndColumnHasAComment) {
     }
   }
   EXPECT_EQ(tables, 5);
-  EXPECT_EQ(columns, 3 + 21 + 12 + 15 + 8);
+  EXPECT_EQ(columns, 3 + 21 + 12 + 16 + 8);
 }
 
 TEST(Layout, TheSchemaIsQuotedEverywhere) {

@@ -76,6 +76,7 @@ void Lane::take(const ledger::Key& key, PartitionState& state, kafka::Record rec
   range.to = state.next = offset + 1;
   range.last_offset = offset;
   range.last_timestamp_ms = record.timestamp_ms();
+  range.last_record = static_cast<std::uint32_t>(filling_->records.size());
   filling_->timestamps_ms.push_back(range.last_timestamp_ms);
   filling_->bytes += static_cast<std::int64_t>(record.key().size() + record.value().size());
   filling_->records.push(std::move(record));

@@ -8,6 +8,7 @@
 #include "pipeline/failure.h"
 #include "pipeline/look.h"
 #include "pipeline/positions.h"
+#include "pipeline/proof.h"
 
 namespace sluice::pipeline {
 
@@ -216,35 +217,52 @@ class Opening {
                                           "partitions"));
   }
 
-  // Topics that were deleted and created again are other topics: their offsets mean nothing here.
+  // The offsets of a topic that was deleted and created again mean nothing here, unless it holds
+  // what was applied: then it was brought back, or is a mirror.
   Result<bool> compare_topics(ledger::EpochChange& change, bool& changes) {
+    std::optional<std::vector<ledger::LedgerRow>> rows;
     for (const auto& topic : topics_) {
       const auto known = opened_.row.topics.find(topic.name);
-      if (known == opened_.row.topics.end() || known->second.id.empty() || topic.id.empty() ||
-          known->second.id == topic.id) {
-        continue;
+      if (known == opened_.row.topics.end()) continue;
+      const bool ids = !known->second.id.empty() && !topic.id.empty();
+      if (ids && known->second.id == topic.id) continue;
+      if (!rows) {
+        auto read = db().drive(ledger::read_ledger(db(), handle()));
+        if (!read) return pass(read);
+        rows = std::move(*read);
       }
-      if (task_.source.on_gap == task::OnGap::kStop) {
-        return fail(Domain::kLedger, "topic_created_again",
-                    fmt::format("topic \"{}\" was deleted and created again since this task read "
-                                "it: what the old one still held is lost",
-                                topic.name),
-                    "Set source.on_gap: continue to go on with the new topic from its beginning, "
-                    "or start with --reset.");
+      auto proof = prove(source_, topic, *rows, opened_.watermarks);
+      if (!proof) return pass(proof);
+      if (!ids && proof->against.empty()) continue;
+      if (ids && proof->against.empty() && proof->partitions > 0) {
+        if (!change.topics) change.topics = opened_.row.topics;
+        (*change.topics)[topic.name].id = topic.id;
+        opened_.notes.push_back(fmt::format(
+            "topic \"{}\" has another id, but holds what was applied last (offset, timestamp and "
+            "CRC of {} partitions): going on",
+            topic.name, proof->partitions));
+      } else if (task_.source.on_gap == task::OnGap::kStop) {
+        return fail(
+            Domain::kLedger, ids ? "topic_created_again" : "position_unproven",
+            fmt::format("topic \"{}\" was deleted and created again since this task read "
+                        "it: what the old one still held is lost{}",
+                        topic.name, proof->against.empty() ? "" : " (" + proof->against + ")"),
+            "Set source.on_gap: continue to go on with the new topic from its beginning, "
+            "or start with --reset.");
+      } else if (auto done = begin_topic_again(topic, *rows, change); !done) {
+        return done;
       }
-      if (auto done = begin_topic_again(topic, change); !done) return done;
       changes = true;
     }
     return true;
   }
 
-  Result<bool> begin_topic_again(const kafka::TopicInfo& topic, ledger::EpochChange& change) {
-    auto rows = db().drive(ledger::read_ledger(db(), handle()));
-    if (!rows) return pass(rows);
+  Result<bool> begin_topic_again(const kafka::TopicInfo& topic,
+                                 const std::vector<ledger::LedgerRow>& rows,
+                                 ledger::EpochChange& change) {
     if (!change.topics) change.topics = opened_.row.topics;
     (*change.topics)[topic.name] = {topic.id, topic.partitions};
-    std::map<int, std::int64_t> known;
-    for (const auto& row : *rows) {
+    for (const auto& row : rows) {
       if (row.key.topic != topic.name) continue;
       ledger::Gap gap{row.key, row.next_offset, row.next_offset, "topic_created_again"};
       auto recorded =

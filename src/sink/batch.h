@@ -63,7 +63,8 @@ struct PartitionRange {
   std::int64_t to = 0;
   std::int64_t last_offset = -1;
   std::int64_t last_timestamp_ms = -1;
-  std::int64_t ignored = 0;  // messages that make no row by the task's own word (on_tombstone)
+  std::uint32_t last_record = 0;  // where the record at last_offset is in Records
+  std::int64_t ignored = 0;       // messages that make no row by the task's own word (on_tombstone)
   // Policy retain: the offset of the bad message; nothing from it on is applied. -1: none.
   std::int64_t cut = -1;
 };

@@ -75,6 +75,7 @@ Outcome Writer::retry(Error error, Phase phase) {
 Async<Result<bool>> Writer::connect() {
   if (connection_.is_open()) co_return true;
   connection_ = Connection();
+  places_.clear();
   stage_ddl_.clear();
   stage_bytes_ = 0;
   delete_stage_bytes_ = 0;
@@ -293,16 +294,25 @@ bool Writer::fits(const Plan& plan, const std::vector<Rows>& rows) {
 Async<Result<bool>> Writer::open(const Batch& batch, const Plan& plan, ledger::Locked& locked,
                                  bool& same_signature) {
   const std::vector<ledger::Range> ranges = ranges_of(batch);
-  std::string sql = begin_sql(plan);
-  sql += ledger::lock_sql(config_.handle, ranges);
-  sql += "; " + target_sql(plan);
-  connection_.set_deadline(steady_clock::now() + config_.statement_timeout + kServerPatience);
-  Async<Result<std::vector<Rows>>> opening = connection_.query(std::move(sql));
-  auto results = co_await opening;
-  if (!results) co_return fail(results.error());
-  const std::vector<Rows>& rows = *results;
-  locked = ledger::read_locked(rows[2], rows[3], ranges);
-  same_signature = fits(plan, rows);
+  while (true) {
+    const bool by_place = !places_.empty();
+    std::string sql = begin_sql(plan);
+    sql += ledger::lock_sql(config_.handle, ranges, places_);
+    sql += "; " + target_sql(plan);
+    connection_.set_deadline(steady_clock::now() + config_.statement_timeout + kServerPatience);
+    Async<Result<std::vector<Rows>>> opening = connection_.query(std::move(sql));
+    auto results = co_await opening;
+    if (!results) co_return fail(results.error());
+    const std::vector<Rows>& rows = *results;
+    locked = ledger::read_locked(rows[2], rows[3], ranges);
+    same_signature = fits(plan, rows);
+    if (locked.complete() || !by_place) break;
+    // Somebody else moved a row: by their keys then, and in the order of locks from the beginning.
+    places_.clear();
+    Async<bool> rolling = roll_back();
+    co_await rolling;
+  }
+  for (auto& [key, place] : locked.places) places_[key] = std::move(place);
   co_return true;
 }
 
@@ -420,6 +430,7 @@ Async<Outcome> Writer::commit(Batch& batch, Records& records, ledger::LaneProtoc
     ledger::Move move{.key = range.key, .from = range.from, .to = range.to};
     move.last_offset = range.last_offset;
     move.last_timestamp_ms = range.last_timestamp_ms;
+    std::size_t last = range.last_record;
     if (range.cut >= 0) {
       SLUICE_CHECK(retain);
       move.to = range.cut;
@@ -430,8 +441,13 @@ Async<Outcome> Writer::commit(Batch& batch, Records& records, ledger::LaneProtoc
         if (message.offset >= range.cut) break;
         move.last_offset = message.offset;
         move.last_timestamp_ms = message.timestamp_ms;
+        last = r;
       }
       protocol.cut(range.key, range.cut);
+    }
+    if (move.last_offset >= 0) {
+      const message::Message message = records.at(last);
+      move.last_crc32c = ledger::record_crc32c(message.key, message.value);
     }
     move.applied = counts[i].applied + range.ignored;
     if (!retain) (deliver ? move.dead : move.discarded) = counts[i].failed;
@@ -453,7 +469,10 @@ Async<Outcome> Writer::commit(Batch& batch, Records& records, ledger::LaneProtoc
 
   if (SLUICE_FAIL_POINT("before_ledger")) connection_.close();
   std::string sql = "SET CONSTRAINTS ALL IMMEDIATE; ";
-  if (!moves.empty()) sql += ledger::move_sql(config_.handle, protocol.epoch(), moves) + "; ";
+  if (!moves.empty()) {
+    sql += ledger::move_sql(config_.handle, protocol.epoch(), moves, places_) + "; ";
+  }
+  ledger::Places moved_to;
 #ifdef SLUICE_FAIL_POINTS
   // Two round trips in a build for tests, so that there is a moment between ledger and COMMIT.
   connection_.set_deadline(steady_clock::now() + config_.statement_timeout + kServerPatience);
@@ -466,6 +485,7 @@ Async<Outcome> Writer::commit(Batch& batch, Records& records, ledger::LaneProtoc
     co_await rolling;
     co_return retry(moved.error(), moved.error().code == "22012" ? Phase::kMove : Phase::kWrite);
   }
+  if (!moves.empty()) moved_to = ledger::read_moved(moved->back(), moves);
   if (SLUICE_FAIL_POINT("after_ledger")) connection_.close();
   if (SLUICE_FAIL_POINT("before_commit")) connection_.close();
 #endif
@@ -487,6 +507,10 @@ Async<Outcome> Writer::commit(Batch& batch, Records& records, ledger::LaneProtoc
   const ledger::Decision decision = protocol.commit_answered(answer);
   Outcome outcome;
   if (decision.kind == ledger::Decision::Kind::kDone) {
+#ifndef SLUICE_FAIL_POINTS
+    if (!moves.empty()) moved_to = ledger::read_moved((*committed)[committed->size() - 2], moves);
+#endif
+    for (auto& [key, place] : moved_to) places_[key] = std::move(place);
     outcome.kind = Outcome::Kind::kApplied;
     co_return outcome;
   }

@@ -196,6 +196,8 @@ class Writer {
   bool rescuing_ = false;
   bool awaiting_commit_ = false;
 
+  ledger::Places places_;  // of ledger rows, as this session left them
+
   // The temporary tables of this session: the DDL they were made by; empty if there are none.
   std::string stage_ddl_;
   std::int64_t stage_bytes_ = 0;  // written since the last TRUNCATE

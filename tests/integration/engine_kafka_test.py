@@ -324,6 +324,44 @@ def topic_deleted_and_created_again_between_runs():
 
 
 @concurrent_test
+def topic_brought_back_from_a_mirror():
+    """Another id, but what was applied last is there as it was: the same offset, timestamp, key and value."""
+    topic = Topic(partitions=2)
+    hour_ago = int(time.time() - 3600) * 1000
+    messages = [Message(value={"id": number}, key=str(number), partition=number % 2, timestamp_ms=hour_ago + number)
+                for number in range(24)]
+    rows = [(number, at, offset) for number, (at, offset) in enumerate(topic.produce(messages[:20]))]
+    with Database() as db:
+        db.sql(TABLE)
+        document = numbered(topic, db)
+        until_end(document)
+        topic.delete()
+        topic.create(partitions=2)
+        rows += [(number, at, offset) for number, (at, offset) in enumerate(topic.produce(messages)) if number >= 20]
+        until_end(document, texts=["holds what was applied last", "CRC of 2 partitions"])
+        check_rows(db, rows)
+        check_equal(db.sql("SELECT count(*) FROM sluice.gap"), [(0,)], "gaps")
+        # Its new id is known from now on: nothing is said again.
+        check("holds what was applied" not in until_end(document).err, "it says so again")
+
+
+@concurrent_test
+def topic_created_again_with_other_messages_of_as_many():
+    """Ends and offsets are what they were; the message at the last offset is another."""
+    topic = Topic()
+    rows = produce(topic, 0, 10)
+    with Database() as db:
+        db.sql(TABLE)
+        document = numbered(topic, db)
+        until_end(document)
+        topic.delete()
+        topic.create()
+        produce(topic, 100, 15)
+        until_end(document, code=1, texts=["deleted and created again", "offset 9 of", "holds another message"])
+        check_rows(db, rows)
+
+
+@concurrent_test
 def topic_deleted_and_created_again_while_running():
     topic = Topic()
     rows = produce(topic, 0, 6)

@@ -271,5 +271,30 @@ def the_ledger_decides_when_it_is_elsewhere():
             sluice.stop().expect(143)
         check_equal(ledger(db, document), {(topic.name, 0): 18})
 
+@test
+def an_open_snapshot_does_not_slow_the_ledger_down():
+    """A long report keeps every dead version of the ledger's rows: finding the live one must not read them all."""
+    topic = Topic(partitions=2)
+    rows = produce(topic, 0, 1_500)
+
+    def reads(db):
+        db.sql("SELECT pg_stat_force_next_flush()", superuser=True)
+        return db.sql("SELECT heap_blks_hit + heap_blks_read + coalesce(idx_blks_hit + idx_blks_read, 0) "
+                      "FROM pg_statio_user_tables WHERE relid = 'sluice.ledger'::regclass", superuser=True)[0][0]
+
+    with Database() as db:
+        db.sql(TABLE)
+        document = numbered(topic, db, tuning={"batch_rows": 1, "lanes": 1})
+        until_end({**document, "source": {**document["source"], "start": "latest"}})
+        snapshot = db.connect()
+        snapshot.cursor().execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM t")
+        until_end(document, "--reset")
+        check_rows(db, rows)
+        versions = db.sql("SELECT n_dead_tup FROM pg_stat_user_tables WHERE relid = 'sluice.ledger'::regclass")
+        eventually(lambda: reads(db) > 0, "figures of the ledger")
+        each = reads(db) / len(rows)
+        check(each < 16, f"{each:.0f} blocks of the ledger were read for each of {len(rows)} batches ({versions} dead rows)")
+        snapshot.rollback()
+
 
 main()
