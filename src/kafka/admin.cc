@@ -1,5 +1,3 @@
-#include "kafka/admin.h"
-
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -10,36 +8,27 @@
 #include <thread>
 
 #include "base/nearest.h"
-#include "kafka/native.h"
-#include "kafka/properties.h"
+#include "kafka/admin_impl.h"
 #include "kafka/topic_pattern.h"
 
 namespace sluice::kafka {
 namespace {
 
-using native::Event;
 using native::List;
 using native::Queue;
-using std::chrono::milliseconds;
-using std::chrono::steady_clock;
-
 using Options =
     std::unique_ptr<rd_kafka_AdminOptions_t, native::Deleter<rd_kafka_AdminOptions_destroy>>;
 using Names =
     std::unique_ptr<rd_kafka_TopicCollection_t, native::Deleter<rd_kafka_TopicCollection_destroy>>;
 
-using Committed = std::unique_ptr<rd_kafka_ListConsumerGroupOffsets_t,
-                                  native::Deleter<rd_kafka_ListConsumerGroupOffsets_destroy>>;
-
-constexpr auto kSlice = milliseconds(50);
 constexpr auto kClosedGrace = milliseconds(1500);
-constexpr auto kRetryPause = milliseconds(200);
 constexpr auto kAskAgain = milliseconds(1000);
 
 // A base64 topic id of zeros: the broker keeps no ids.
 constexpr std::string_view kNoTopicId = "AAAAAAAAAAAAAAAAAAAAAA";
 
-// A partition whose leader is moving answers later.
+}  // namespace
+
 bool is_passing(rd_kafka_resp_err_t code) {
   switch (code) {
     case RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE:
@@ -66,73 +55,6 @@ bool may_read(const rd_kafka_AclOperation_t* operations, std::size_t count) {
            operation == RD_KAFKA_ACL_OPERATION_ANY;
   });
 }
-
-struct Deadline {
-  explicit Deadline(milliseconds timeout) : at(steady_clock::now() + timeout) {}
-  // At least 1: librdkafka takes 0 for "its default".
-  int left_ms() const {
-    const auto left = std::chrono::duration_cast<milliseconds>(at - steady_clock::now()).count();
-    return static_cast<int>(std::clamp<std::int64_t>(left, 1, 3'600'000));
-  }
-  bool over() const { return steady_clock::now() >= at; }
-  steady_clock::time_point at;
-};
-
-class AdminImpl final : public Admin {
- public:
-  AdminImpl(const std::map<std::string, std::string>& properties, std::string client_id)
-      : state_(endpoint_of(properties), std::move(client_id),
-               native::ClientState::Failures::kReturned) {
-    state_.owner = this;
-    if (properties.contains("debug")) state_.show_debug_lines();
-    const auto isolation = properties.find("isolation.level");
-    if (isolation != properties.end() && isolation->second == "read_uncommitted") {
-      isolation_ = RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED;
-    }
-  }
-  ~AdminImpl() override { state_.silence(); }
-  AdminImpl(const AdminImpl&) = delete;
-  AdminImpl& operator=(const AdminImpl&) = delete;
-
-  Result<bool> start(native::Conf conf);
-  static void on_error(rd_kafka_t* client, int code, const char* text, void* opaque);
-
-  Result<std::string> cluster_id(milliseconds timeout) override;
-  Result<std::vector<TopicInfo>> topics(const std::vector<std::string>& names,
-                                        milliseconds timeout) override;
-  Result<std::map<TopicPartition, Watermarks>> watermarks(
-      const std::vector<TopicPartition>& partitions, milliseconds timeout) override;
-  Result<std::map<TopicPartition, std::int64_t>> offsets_at(
-      const std::vector<TopicPartition>& partitions, std::int64_t timestamp_ms,
-      milliseconds timeout) override;
-  Result<std::map<TopicPartition, std::int64_t>> committed(
-      const std::string& group, const std::vector<TopicPartition>& partitions,
-      milliseconds timeout) override;
-  Result<GroupInfo> group(const std::string& group, milliseconds timeout) override;
-
- private:
-  using Send = std::function<void(const rd_kafka_AdminOptions_t*, rd_kafka_queue_t*)>;
-
-  Result<Event> ask(rd_kafka_admin_op_t operation, const Deadline& deadline, bool operations,
-                    const Send& send);
-  Result<Event> wait(rd_kafka_queue_t* queue, const Deadline& deadline);
-  std::optional<Error> hopeless(const Deadline& deadline,
-                                std::optional<steady_clock::time_point>& down_since) const;
-  Error unanswered(rd_kafka_resp_err_t code, std::string_view text) const;
-  Result<std::vector<std::string>> all_topics(const Deadline& deadline);
-  Result<std::vector<TopicInfo>> describe(const std::vector<std::string>& names,
-                                          const Deadline& deadline);
-  Error unknown_topic(const std::string& name, const Deadline& deadline);
-  Error no_leader(const TopicPartition& id) const;
-  Result<std::map<TopicPartition, std::int64_t>> offsets(
-      const std::vector<TopicPartition>& partitions, std::int64_t spec, const Deadline& deadline);
-
-  native::ClientState state_;  // outlives client_
-  native::Handle client_;
-  rd_kafka_IsolationLevel_t isolation_ = RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED;
-  bool contacted_ = false;  // a broker has answered once
-  bool all_down_ = false;   // since the current question was sent
-};
 
 void AdminImpl::on_error(rd_kafka_t* /*client*/, int code, const char* text, void* opaque) {
   auto* state = static_cast<native::ClientState*>(opaque);
@@ -453,110 +375,6 @@ Result<std::map<TopicPartition, std::int64_t>> AdminImpl::offsets_at(
   for (const auto& [id, offset] : *ends) (*found)[id] = offset;
   return found;
 }
-
-// --- Groups
-
-Result<std::map<TopicPartition, std::int64_t>> AdminImpl::committed(
-    const std::string& group, const std::vector<TopicPartition>& partitions, milliseconds timeout) {
-  const Deadline deadline(timeout);
-  std::map<TopicPartition, std::int64_t> found;
-  std::vector<TopicPartition> open = partitions;
-  std::optional<Error> passing;  // says more than that there was no time for another question
-  while (!open.empty()) {
-    const auto list = native::make_list(open);
-    const Committed question(rd_kafka_ListConsumerGroupOffsets_new(group.c_str(), list.get()));
-    auto event = ask(RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, deadline, false,
-                     [&](const rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
-                       auto* one = question.get();
-                       rd_kafka_ListConsumerGroupOffsets(client_.get(), &one, 1, options, queue);
-                     });
-    if (!event) {
-      const bool late = deadline.left_ms() <= kSlice.count();
-      return fail(passing && late ? *passing : event.error());
-    }
-    std::size_t count = 0;
-    const auto** groups = rd_kafka_ListConsumerGroupOffsets_result_groups(
-        rd_kafka_event_ListConsumerGroupOffsets_result(event->get()), &count);
-    SLUICE_CHECK(count == 1);
-    const auto* problem = rd_kafka_group_result_error(groups[0]);
-    if (const auto code =
-            problem == nullptr ? RD_KAFKA_RESP_ERR_NO_ERROR : rd_kafka_error_code(problem);
-        code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-      if (is_passing(code) && !deadline.over()) {
-        std::this_thread::sleep_for(kRetryPause);
-        continue;
-      }
-      return fail(explain_about(state_.endpoint(), native::name_of(code),
-                                rd_kafka_error_string(problem), "group", group));
-    }
-    const auto* answered = rd_kafka_group_result_partitions(groups[0]);
-    open.clear();
-    for (int i = 0; answered != nullptr && i < answered->cnt; ++i) {
-      const auto& each = answered->elems[i];
-      const TopicPartition id{each.topic, each.partition};
-      if (each.err == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        if (each.offset >= 0) found[id] = each.offset;
-        continue;
-      }
-      passing = explain_about(state_.endpoint(), native::name_of(each.err),
-                              fmt::format("committed offset of {}/{}: {}", id.topic, id.partition,
-                                          rd_kafka_err2str(each.err)),
-                              "group", group);
-      if (!is_passing(each.err) || deadline.over()) return fail(*passing);
-      open.push_back(id);
-    }
-    if (!open.empty()) std::this_thread::sleep_for(kRetryPause);
-  }
-  return found;
-}
-
-Result<GroupInfo> AdminImpl::group(const std::string& group, milliseconds timeout) {
-  const Deadline deadline(timeout);
-  const auto send = [&](const rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* queue) {
-    const char* name = group.c_str();
-    rd_kafka_DescribeConsumerGroups(client_.get(), &name, 1, options, queue);
-  };
-  while (true) {
-    auto event = ask(RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS, deadline, true, send);
-    if (!event && event.error().code == "_UNSUPPORTED_FEATURE") {
-      event = ask(RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS, deadline, false, send);
-    }
-    if (!event) return fail(event.error());
-    std::size_t count = 0;
-    const auto** groups = rd_kafka_DescribeConsumerGroups_result_groups(
-        rd_kafka_event_DescribeConsumerGroups_result(event->get()), &count);
-    SLUICE_CHECK(count == 1);
-    const auto* problem = rd_kafka_ConsumerGroupDescription_error(groups[0]);
-    const auto code =
-        problem == nullptr ? RD_KAFKA_RESP_ERR_NO_ERROR : rd_kafka_error_code(problem);
-    GroupInfo info;
-    if (code == RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND) {
-      info.state = "Dead";
-      return info;
-    }
-    // READ implies DESCRIBE: who may not even ask may not join.
-    if (code == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED) {
-      info.may_read = false;
-      return info;
-    }
-    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
-      info.state =
-          rd_kafka_consumer_group_state_name(rd_kafka_ConsumerGroupDescription_state(groups[0]));
-      info.members = static_cast<int>(rd_kafka_ConsumerGroupDescription_member_count(groups[0]));
-      const auto* operations =
-          rd_kafka_ConsumerGroupDescription_authorized_operations(groups[0], &count);
-      info.may_read = may_read(operations, count);
-      return info;
-    }
-    if (!is_passing(code) || deadline.over()) {
-      return fail(explain_about(state_.endpoint(), native::name_of(code),
-                                rd_kafka_error_string(problem), "group", group));
-    }
-    std::this_thread::sleep_for(kRetryPause);
-  }
-}
-
-}  // namespace
 
 Result<std::unique_ptr<Admin>> Admin::create(const std::map<std::string, std::string>& properties,
                                              std::string client_id) {

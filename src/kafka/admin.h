@@ -57,6 +57,10 @@ class Admin {
   virtual Result<std::map<TopicPartition, std::int64_t>> committed(
       const std::string& group, const std::vector<TopicPartition>& partitions,
       std::chrono::milliseconds timeout) = 0;
+  // Commits for a group without members; one that has some refuses. All or none.
+  virtual Result<bool> commit(const std::string& group,
+                              const std::map<TopicPartition, std::int64_t>& next_offsets,
+                              std::chrono::milliseconds timeout) = 0;
   virtual Result<GroupInfo> group(const std::string& group, std::chrono::milliseconds timeout) = 0;
 };
 

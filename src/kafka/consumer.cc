@@ -223,11 +223,7 @@ Result<bool> ConsumerImpl::assign(const std::map<TopicPartition, std::int64_t>& 
   for (const auto& [id, offset] : positions) open_queue(id);
   Result<bool> done = true;
   if (cooperative) {
-    std::vector<TopicPartition> ids;
-    for (const auto& [id, offset] : positions) ids.push_back(id);
-    const auto list = native::make_list(ids);
-    int i = 0;
-    for (const auto& [id, offset] : positions) list->elems[i++].offset = offset;
+    const auto list = native::make_list(positions);
     done = answered(rd_kafka_incremental_assign(client_, list.get()), "the assignment");
   } else {
     done = assign_all(positions);
@@ -240,11 +236,7 @@ Result<bool> ConsumerImpl::assign(const std::map<TopicPartition, std::int64_t>& 
 
 // The eager form, where everything was revoked before: what is added is all there is.
 Result<bool> ConsumerImpl::assign_all(const std::map<TopicPartition, std::int64_t>& added) {
-  std::vector<TopicPartition> ids;
-  for (const auto& [id, offset] : added) ids.push_back(id);
-  const auto list = native::make_list(ids);
-  int i = 0;
-  for (const auto& [id, offset] : added) list->elems[i++].offset = offset;
+  const auto list = native::make_list(added);
   const auto code = rd_kafka_assign(client_, list.get());
   if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return true;
   return fail(Domain::kKafka, std::string(native::name_of(code)),

@@ -133,8 +133,11 @@ class Consumer {
   // was behind the topic's name before assign() is for the caller to compare.
   virtual std::string topic_id(const std::string& topic) const = 0;
 
-  // Tells the group, asynchronously, as a courtesy to lag tools.
+  // Tells the group, asynchronously: a courtesy to lag tools, or all there is (at_least_once).
   virtual void commit_group_offsets(const std::map<TopicPartition, std::int64_t>& next_offsets) = 0;
+  // Where the group has committed, for those of the partitions where it has. Blocking.
+  virtual Result<std::map<TopicPartition, std::int64_t>> committed(
+      const std::vector<TopicPartition>& partitions, std::chrono::milliseconds timeout) = 0;
 
   // Leaves the group within `limit`; after that the client is abandoned to a thread of its own.
   // All Records must be gone. Called by the destructor with 5 s if it was not before.

@@ -47,6 +47,8 @@ class ConsumerImpl final : public Consumer {
            std::optional<PartitionEvent>& event) override;
   std::string topic_id(const std::string& topic) const override { return state_->topic_id(topic); }
   void commit_group_offsets(const std::map<TopicPartition, std::int64_t>& next_offsets) override;
+  Result<std::map<TopicPartition, std::int64_t>> committed(
+      const std::vector<TopicPartition>& partitions, std::chrono::milliseconds timeout) override;
   void close(std::chrono::milliseconds limit) override;
 
  private:

@@ -79,14 +79,25 @@ Result<bool> ConsumerImpl::restart(const TopicPartition& id, std::int64_t offset
 void ConsumerImpl::commit_group_offsets(
     const std::map<TopicPartition, std::int64_t>& next_offsets) {
   if (client_ == nullptr || next_offsets.empty()) return;
-  std::vector<TopicPartition> ids;
-  ids.reserve(next_offsets.size());
-  for (const auto& [id, offset] : next_offsets) ids.push_back(id);
-  const auto list = native::make_list(ids);
-  int i = 0;
-  for (const auto& [id, offset] : next_offsets) list->elems[i++].offset = offset;
+  const auto list = native::make_list(next_offsets);
   const auto code = rd_kafka_commit(client_, list.get(), 1);
   if (code != RD_KAFKA_RESP_ERR_NO_ERROR) on_commit(client_, code, nullptr, state_.get());
+}
+
+Result<std::map<TopicPartition, std::int64_t>> ConsumerImpl::committed(
+    const std::vector<TopicPartition>& partitions, std::chrono::milliseconds timeout) {
+  const auto list = native::make_list(partitions);
+  auto code = rd_kafka_committed(client_, list.get(), static_cast<int>(timeout.count()));
+  std::map<TopicPartition, std::int64_t> offsets;
+  for (int i = 0; i < list->cnt && code == RD_KAFKA_RESP_ERR_NO_ERROR; ++i) {
+    const auto& each = list->elems[i];
+    code = each.err;
+    if (each.offset >= 0) offsets[{each.topic, each.partition}] = each.offset;
+  }
+  if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return offsets;
+  return fail(
+      Domain::kKafka, std::string(native::name_of(code)),
+      fmt::format("Kafka does not say where the group has committed: {}", rd_kafka_err2str(code)));
 }
 
 int ConsumerImpl::poll(const TopicPartition& id, Record* records, int limit,

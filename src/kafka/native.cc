@@ -199,6 +199,14 @@ List make_list(const std::vector<TopicPartition>& partitions) {
   return list;
 }
 
+List make_list(const std::map<TopicPartition, std::int64_t>& offsets) {
+  List list(rd_kafka_topic_partition_list_new(static_cast<int>(offsets.size())));
+  for (const auto& [id, offset] : offsets) {
+    rd_kafka_topic_partition_list_add(list.get(), id.topic.c_str(), id.partition)->offset = offset;
+  }
+  return list;
+}
+
 std::vector<TopicPartition> partitions_of(const rd_kafka_topic_partition_list_t* list) {
   std::vector<TopicPartition> partitions;
   if (list == nullptr) return partitions;

@@ -116,6 +116,7 @@ Result<Conf> make_conf(const std::map<std::string, std::string>& properties);
 Result<Handle> make_client(Conf conf, ClientState& state);
 
 List make_list(const std::vector<TopicPartition>& partitions);
+List make_list(const std::map<TopicPartition, std::int64_t>& offsets);
 std::vector<TopicPartition> partitions_of(const rd_kafka_topic_partition_list_t* list);
 
 std::string_view name_of(rd_kafka_resp_err_t code);

@@ -16,6 +16,7 @@
 #include "pipeline/failure.h"
 #include "pipeline/look.h"
 #include "pipeline/open.h"
+#include "pipeline/open_group.h"
 #include "postgres/catalog.h"
 #include "postgres/connection.h"
 #include "sink/plan.h"
@@ -206,6 +207,12 @@ class Check {
   }
 
   void check_ledger() {
+    if (!task_.keeps_ledger()) {
+      return warn("ledger", group_of(task_),
+                  "delivery: at_least_once: there is no ledger; this consumer group keeps the "
+                  "positions, and rows can come twice after trouble",
+                  "Where the role may create a schema, leave `delivery` out.");
+    }
     const std::string& schema = task_.target.ledger_schema;
     auto ready = db_.drive(ledger::inspect(db_, schema));
     if (!ready) return error("ledger", schema, ready.error());

@@ -25,6 +25,27 @@ constexpr milliseconds kGroupOffsetPeriod{1'000};
 
 }  // namespace
 
+void LaneFigures::add(const LaneFigures& more) {
+  tally.written += more.tally.written;
+  tally.deleted += more.tally.deleted;
+  tally.ignored += more.tally.ignored;
+  tally.discarded += more.tally.discarded;
+  tally.dead += more.tally.dead;
+  batches += more.batches;
+  bytes += more.bytes;
+  failed_message += more.failed_message;
+  failed_data += more.failed_data;
+  connects += more.connects;
+  commit_seconds.add(more.commit_seconds);
+  latency_seconds.add(more.latency_seconds);
+  if (more.first_taken && (!first_taken || *more.first_taken < *first_taken)) {
+    first_taken = more.first_taken;
+  }
+  if (more.last_applied && (!last_applied || *more.last_applied > *last_applied)) {
+    last_applied = more.last_applied;
+  }
+}
+
 void Lane::Side::clear() {
   records.clear();
   batch.clear();

@@ -46,6 +46,8 @@ struct LaneConfig {
   sink::WriterConfig writer;
   kafka::ConsumerConfig consumer;
   std::int64_t epoch = 0;
+  // Without a ledger: where a partition begins if the group has committed less, or nothing.
+  std::map<ledger::Key, std::int64_t> positions;
   std::map<std::string, ledger::TopicState> topics;  // as the ledger knows them
   postgres::TableInfo table;                         // as it was when the run began
   std::shared_ptr<const postgres::TimeZone> zone;    // of sync.time_zone; nullptr for UTC
@@ -69,6 +71,9 @@ struct LaneFigures {
   // When the first message was taken from Kafka, and when the last batch with messages was
   // committed.
   std::optional<std::chrono::steady_clock::time_point> first_taken, last_applied;
+
+  // Sums of both; what a lane is doing just now is left out.
+  void add(const LaneFigures& more);
 };
 
 // Why a lane ended.
@@ -148,6 +153,7 @@ class Lane {
   void finish_plan(Result<postgres::TableInfo> result);
   void retry_later(const Error& error, FailureClass failure, Phase phase);
   void start_positions(std::vector<ledger::Key> keys);
+  Result<sink::Writer::Positions> positions_of_group(const std::vector<ledger::Key>& keys);
   void add_new_partitions(const std::vector<ledger::Key>& keys);
   void assign(const std::vector<ledger::Found>& rows);
   void drop_batches();

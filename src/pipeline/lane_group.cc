@@ -15,6 +15,7 @@ using std::chrono::steady_clock;
 namespace {
 
 constexpr milliseconds kReleasePatience{5'000};  // REVOKE waits so long for the batch
+constexpr milliseconds kCommittedTimeout{2'000};
 
 }  // namespace
 
@@ -132,13 +133,32 @@ void Lane::assign(const std::vector<ledger::Found>& rows) {
 
 void Lane::start_positions(std::vector<ledger::Key> keys) {
   positions_for_ = keys;
+  if (!config_.writer.ledger) return finish_positions(positions_of_group(keys));
   positioning_ = writer_->read_positions(std::move(keys));
   positioning_.start();
 }
 
+// delivery: at_least_once.
+Result<sink::Writer::Positions> Lane::positions_of_group(const std::vector<ledger::Key>& keys) {
+  std::vector<kafka::TopicPartition> partitions;
+  for (const auto& key : keys) partitions.push_back(partition_of(key));
+  auto committed = consumer_->committed(partitions, kCommittedTimeout);
+  if (!committed) return fail(committed.error());
+  sink::Writer::Positions positions{true, config_.epoch, {}};
+  for (const auto& key : keys) {
+    const auto begin = config_.positions.find(key);
+    const auto found = committed->find(partition_of(key));
+    const auto next = std::max(begin == config_.positions.end() ? 0 : begin->second,
+                               found == committed->end() ? 0 : found->second);
+    positions.rows.push_back({key, true, next, config_.epoch});
+  }
+  return positions;
+}
+
 void Lane::finish_positions(Result<sink::Writer::Positions> result) {
   if (!result) {
-    return retry_later(result.error(), classify(result.error(), Phase::kOpen), Phase::kOpen);
+    const Phase phase = config_.writer.ledger ? Phase::kOpen : Phase::kKafka;
+    return retry_later(result.error(), classify(result.error(), phase), phase);
   }
   if (!result->task_exists || result->task_epoch != config_.epoch) {
     LaneEnd end;

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "pipeline/open.h"
+#include "pipeline/open_group.h"
 
 namespace sluice::pipeline {
 
@@ -88,24 +89,26 @@ ledger::Identity identity_of(const std::string& cluster_id, const TargetLook& ta
   return identity;
 }
 
-Result<LedgerLook> read_past(TargetLook& target, const std::string& cluster_id) {
+Result<LedgerLook> read_past(TargetLook& target, const SourceLook& source, const task::Task& task) {
+  if (!task.keeps_ledger()) return read_group(source, task);
   LedgerLook past;
   postgres::Connection& db = *target.connection;
   db.set_deadline(steady_clock::now() + kQueryTime);
   auto ready = db.drive(ledger::inspect(db, target.handle.schema));
   if (!ready) return fail(ready.error());
   if (!*ready) return past;
-  auto task = db.drive(ledger::read_task(db, target.handle));
-  if (!task) return fail(task.error());
-  if (!*task) return past;
-  const std::string& cluster = cluster_id.empty() ? (*task)->identity.cluster_id : cluster_id;
+  auto row = db.drive(ledger::read_task(db, target.handle));
+  if (!row) return fail(row.error());
+  if (!*row) return past;
+  const std::string& cluster =
+      source.cluster_id.empty() ? (*row)->identity.cluster_id : source.cluster_id;
   const auto same =
-      same_task(target.handle, (*task)->identity, identity_of(cluster, target, target.table));
+      same_task(target.handle, (*row)->identity, identity_of(cluster, target, target.table));
   if (!same) return fail(same.error());
-  target.handle.uid = (*task)->uid;
+  target.handle.uid = (*row)->uid;
   auto rows = db.drive(ledger::read_ledger(db, target.handle));
   if (!rows) return fail(rows.error());
-  past.task = std::move(*task);
+  past.task = std::move(*row);
   past.rows = std::move(*rows);
   return past;
 }

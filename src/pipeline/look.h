@@ -45,13 +45,13 @@ ledger::Identity identity_of(const std::string& cluster_id, const TargetLook& ta
                              const postgres::TableInfo& table);
 
 // What the ledger knows of the task: nothing if it was never started, or there is no ledger yet.
-// Error "identity" if its task of that name is another one. An empty cluster_id, for one that is
-// not known, is not compared.
+// Error "identity" if its task of that name is another one; a source that was not reached is not
+// compared. With delivery: at_least_once, where the group has committed.
 struct LedgerLook {
   std::optional<ledger::TaskRow> task;
   std::vector<ledger::LedgerRow> rows;
 };
-Result<LedgerLook> read_past(TargetLook& target, const std::string& cluster_id);
+Result<LedgerLook> read_past(TargetLook& target, const SourceLook& source, const task::Task& task);
 
 // Where a run would begin now: the ledger's positions, `source.start` for a task that has none, 0
 // for partitions that appeared since. What retention has removed is passed over.

@@ -7,6 +7,7 @@
 #include "kafka/errors.h"
 #include "pipeline/failure.h"
 #include "pipeline/look.h"
+#include "pipeline/open_group.h"
 #include "pipeline/positions.h"
 #include "pipeline/proof.h"
 
@@ -356,6 +357,7 @@ bool worth_waiting(const Error& error) {
 }
 
 Result<OpenedTask> open_task(const TaskSource& source, OpenOptions options) {
+  if (!source.task.keeps_ledger()) return open_with_group(source, options);
   return Opening(source, options).run();
 }
 

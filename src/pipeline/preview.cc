@@ -40,7 +40,7 @@ class Previewing {
     auto reached = reach_source(source_, "sluice-" + source_.task.name);
     if (!reached) return fail(reached.error());
     SourceLook from = std::move(*reached);
-    LedgerLook past = look_at_target(from.cluster_id);
+    LedgerLook past = look_at_target(from);
     if (from_start_) past = {};
     preview_.begun = past.task.has_value();
     auto positions = next_positions(from, past, source_.task);
@@ -65,7 +65,7 @@ class Previewing {
   Connection& db() { return *target_.connection; }
 
   // Everything that rows need. What is missing is said, and the messages are shown all the same.
-  LedgerLook look_at_target(const std::string& cluster_id) {
+  LedgerLook look_at_target(const SourceLook& from) {
     const auto give_up = [&](std::vector<Error> errors) {
       preview_.target_errors = std::move(errors);
       plan_.reset();
@@ -74,7 +74,7 @@ class Previewing {
     auto reached = reach_target(source_, "sluice preview");
     if (!reached) return give_up({reached.error()});
     target_ = std::move(*reached);
-    auto past = read_past(target_, cluster_id);
+    auto past = read_past(target_, from, source_.task);
     if (!past) return give_up({past.error()});
     auto plan = sink::compile(source_.task, target_.table, target_.zone);
     if (!plan) return give_up(std::move(plan.error()));

@@ -44,7 +44,7 @@ class Rehearsing {
     auto target = reach_target(source_, "sluice rehearse");
     if (!target) return fail(target.error());
     target_ = std::move(*target);
-    auto past = read_past(target_, reached->cluster_id);
+    auto past = read_past(target_, *reached, task_);
     if (!past) return fail(past.error());
     if (from_start_) *past = {};
     report_.begun = past->task.has_value();

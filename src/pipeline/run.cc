@@ -181,12 +181,14 @@ class Supervisor {
     config_ = LaneConfig{};
     config_.task = std::make_shared<const task::Task>(task_);
     config_.epoch = opened_.row.epoch;
+    config_.positions = opened_.positions;
     config_.topics = opened_.row.topics;
     config_.table = opened_.table;
     config_.zone = opened_.zone;
     config_.writer.conninfo = source_.conninfo;
     config_.writer.instance = options_.instance;
     config_.writer.handle = opened_.handle;
+    config_.writer.ledger = task_.keeps_ledger();
     config_.writer.on_failure = task_.on_failure;
     const int shares =
         std::max(lanes, task_.tuning.lanes ? lanes : std::min(partitions, kAutoLanes));
@@ -219,30 +221,9 @@ class Supervisor {
     for (auto& lane : lanes_) {
       while (!lane->end()) wait(kTick);
       ends_of_lanes_.push_back(*lane->end());
-      add(past_, lane->figures());
+      past_.add(lane->figures());
     }
     lanes_.clear();
-  }
-
-  static void add(LaneFigures& sum, const LaneFigures& more) {
-    sum.tally.written += more.tally.written;
-    sum.tally.deleted += more.tally.deleted;
-    sum.tally.ignored += more.tally.ignored;
-    sum.tally.discarded += more.tally.discarded;
-    sum.tally.dead += more.tally.dead;
-    sum.batches += more.batches;
-    sum.bytes += more.bytes;
-    sum.failed_message += more.failed_message;
-    sum.failed_data += more.failed_data;
-    sum.connects += more.connects;
-    sum.commit_seconds.add(more.commit_seconds);
-    sum.latency_seconds.add(more.latency_seconds);
-    if (more.first_taken && (!sum.first_taken || *more.first_taken < *sum.first_taken)) {
-      sum.first_taken = more.first_taken;
-    }
-    if (more.last_applied && (!sum.last_applied || *more.last_applied > *sum.last_applied)) {
-      sum.last_applied = more.last_applied;
-    }
   }
 
   void wait(milliseconds time) const {
@@ -307,13 +288,14 @@ class Supervisor {
   }
 
   void mark_complete() {
-    if (completeness_.pending() && reconnect()) {
+    if (task_.keeps_ledger() && completeness_.pending() && reconnect()) {
       completeness_.mark(*opened_.connection, opened_.handle);
     }
   }
 
   // The ledger is what counts, also for partitions that other processes have.
   bool read_ledger() {
+    if (!task_.keeps_ledger()) return read_group_offsets();
     if (!reconnect()) return false;
     auto rows = opened_.connection->drive(ledger::read_ledger(*opened_.connection, opened_.handle));
     if (!rows) {
@@ -321,6 +303,14 @@ class Supervisor {
       return false;
     }
     for (const auto& row : *rows) opened_.positions[row.key] = row.next_offset;
+    return true;
+  }
+
+  bool read_group_offsets() {
+    auto offsets =
+        opened_.admin->committed(opened_.group, partitions_of(opened_.topics), milliseconds(2'000));
+    if (!offsets) return false;
+    for (const auto& [id, next] : *offsets) opened_.positions[{id.topic, id.partition}] = next;
     return true;
   }
 
@@ -424,7 +414,7 @@ class Supervisor {
     change.halt = note;
     change.only_from = opened_.row.epoch;  // not a newer revision
     int tries = 0;
-    while (true) {
+    while (task_.keeps_ledger()) {
       Result<bool> written = write_halt(change);
       if (written) break;
       if (!passes(written.error()) || stop_.wait(milliseconds(200) * ++tries) || tries > 50) {
@@ -464,6 +454,7 @@ class Supervisor {
 
   // After a newer epoch: did another process halt the task, or take it over with another document?
   bool stopped_by_others() {
+    if (!task_.keeps_ledger()) return false;
     auto row =
         reconnect()
             ? opened_.connection->drive(ledger::read_task(*opened_.connection, opened_.handle))
@@ -508,7 +499,7 @@ class Supervisor {
     progress.state = lanes_.empty() ? "starting" : "running";
     for (const auto& lane : lanes_) {
       const LaneFigures figures = lane->figures();
-      add(sum, figures);
+      sum.add(figures);
       progress.partitions += figures.partitions;
       if (!figures.retrying.empty()) {
         progress.state = "retrying";

@@ -98,7 +98,7 @@ Result<Verification> verify(const TaskSource& source, StopSignal stop) {
   } else {
     return fail(reached.error());
   }
-  auto past = read_past(*target, from.cluster_id);
+  auto past = read_past(*target, from, source.task);
   if (!past) return fail(past.error());
   result.begun = past->task.has_value();
   if (past->task) result.halt = past->task->halt;
@@ -121,7 +121,7 @@ Result<Verification> verify(const TaskSource& source, StopSignal stop) {
     if (reached) compare(partition, result.problems);
     result.partitions.push_back(std::move(partition));
   }
-  if (past->task) {
+  if (past->task && source.task.keeps_ledger()) {
     auto gaps = target->connection->drive(ledger::read_gaps(*target->connection, target->handle));
     if (!gaps) return fail(gaps.error());
     result.gaps = std::move(*gaps);

@@ -43,6 +43,20 @@ Outcome from_decision(ledger::Decision decision) {
   return outcome;
 }
 
+// Without a ledger there is nothing to compare with.
+std::vector<ledger::Found> as_the_caller_says(const std::vector<ledger::Range>& ranges,
+                                              std::int64_t epoch) {
+  std::vector<ledger::Found> rows;
+  rows.reserve(ranges.size());
+  for (const auto& range : ranges) rows.push_back({range.key, true, range.from, epoch});
+  return rows;
+}
+
+// The group's offsets in Kafka outlive a crash of the server: so must the rows.
+constexpr std::string_view kDurable =
+    ", CASE current_setting('synchronous_commit') WHEN 'off' THEN "
+    "set_config('synchronous_commit', 'on', true) END";
+
 Error ledger_lost(const ledger::Handle& handle) {
   return fail(Domain::kLedger, "ledger_lost",
               fmt::format("the row of task \"{}\" in {}.task is gone", handle.task, handle.schema),
@@ -231,10 +245,15 @@ void Writer::restore(Batch& batch, Breaker& breaker) const {
 // The last COMMIT was never answered: what do the ledger rows say, now that its backend is gone?
 Async<Outcome> Writer::settle_doubt(std::vector<ledger::Range> ranges,
                                     ledger::LaneProtocol& protocol) {
-  std::vector<ledger::Key> keys;
-  for (const auto& range : ranges) keys.push_back(range.key);
-  Async<Result<Positions>> reading = read_positions(std::move(keys));
-  auto positions = co_await reading;
+  Result<Positions> positions;
+  if (config_.ledger) {
+    std::vector<ledger::Key> keys;
+    for (const auto& range : ranges) keys.push_back(range.key);
+    Async<Result<Positions>> reading = read_positions(std::move(keys));
+    positions = co_await reading;
+  } else {
+    positions = Positions{true, protocol.epoch(), as_the_caller_says(ranges, protocol.epoch())};
+  }
   if (!positions) co_return retry(positions.error(), Phase::kOpen);
   if (!positions->task_exists) co_return stop(ledger_lost(config_.handle), Phase::kOpen);
   ledger::Decision decision = protocol.resolved(positions->task_epoch, positions->rows);
@@ -267,9 +286,10 @@ std::string Writer::begin_sql(const Plan& plan) const {
       "SELECT set_config('lock_timeout', '5s', true), "
       "set_config('statement_timeout', '{}', true), "
       "set_config('idle_in_transaction_session_timeout', '30s', true), "
-      "set_config('enable_hashjoin', '{}', true), set_config('enable_mergejoin', '{}', true), {}; ",
+      "set_config('enable_hashjoin', '{}', true), set_config('enable_mergejoin', '{}', true), "
+      "{}{}; ",
       config_.statement_timeout.count(), by_index ? "off" : "on", by_index ? "off" : "on",
-      reading_settings(plan));
+      reading_settings(plan), config_.ledger ? "" : kDurable);
 }
 
 // The target's lock, then what it is now: the last two results are for fits().
@@ -291,9 +311,21 @@ bool Writer::fits(const Plan& plan, const std::vector<Rows>& rows) {
 }
 
 // BEGIN, settings, locks, positions, signature: one round trip.
-Async<Result<bool>> Writer::open(const Batch& batch, const Plan& plan, ledger::Locked& locked,
-                                 bool& same_signature) {
+Async<Result<bool>> Writer::open(const Batch& batch, const Plan& plan, std::int64_t epoch,
+                                 ledger::Locked& locked, bool& same_signature) {
   const std::vector<ledger::Range> ranges = ranges_of(batch);
+  if (!config_.ledger) {
+    connection_.set_deadline(steady_clock::now() + config_.statement_timeout + kServerPatience);
+    Async<Result<std::vector<Rows>>> opening =
+        connection_.query(begin_sql(plan) + target_sql(plan));
+    auto results = co_await opening;
+    if (!results) co_return fail(results.error());
+    locked.task_exists = true;
+    locked.task_epoch = epoch;
+    locked.rows = as_the_caller_says(ranges, epoch);
+    same_signature = fits(plan, *results);
+    co_return true;
+  }
   while (true) {
     const bool by_place = !places_.empty();
     std::string sql = begin_sql(plan);
@@ -332,13 +364,13 @@ Async<Outcome> Writer::attempt(Batch& batch, const Plan& plan, Records& records,
   protocol.begin(ranges_of(batch));
   ledger::Locked locked;
   bool same_signature = false;
-  Async<Result<bool>> opening = open(batch, plan, locked, same_signature);
+  Async<Result<bool>> opening = open(batch, plan, protocol.epoch(), locked, same_signature);
   auto opened = co_await opening;
   if (!opened) {
     protocol.connection_lost();
     Async<bool> rolling = roll_back();
     co_await rolling;
-    if (opened.error().code == "55P03") {
+    if (opened.error().code == "55P03" && config_.ledger) {
       std::vector<ledger::Key> keys;
       for (const auto& range : batch.partitions) keys.push_back(range.key);
       Async<bool> ending = end_stopped_holder(std::move(keys));
@@ -454,7 +486,7 @@ Async<Outcome> Writer::commit(Batch& batch, Records& records, ledger::LaneProtoc
     tally.ignored += range.ignored;
     tally.discarded += move.discarded;
     tally.dead += move.dead;
-    if (move.to > move.from) moves.push_back(std::move(move));
+    if (move.to > move.from && config_.ledger) moves.push_back(std::move(move));
   }
   tally.written -= ignored_;
   tally.ignored += ignored_;

@@ -35,6 +35,9 @@ struct WriterConfig {
   std::function<Result<std::string>()> conninfo;  // read again at every reconnect
   std::string instance;                           // names this process and lane in application_name
   ledger::Handle handle;
+  // Without one (delivery: at_least_once) a batch stands where the caller says, and one whose
+  // COMMIT nobody answered counts as not applied.
+  bool ledger = true;
   task::OnFailure on_failure = task::OnFailure::kRetain;
   Classify classify = nullptr;
   std::chrono::milliseconds connect_timeout{10'000};
@@ -150,8 +153,8 @@ class Writer {
   Async<Outcome> attempt(Batch& batch, const Plan& plan, Records& records,
                          ledger::LaneProtocol& protocol, Breaker& breaker, Tally& tally,
                          bool isolate);
-  Async<Result<bool>> open(const Batch& batch, const Plan& plan, ledger::Locked& locked,
-                           bool& same_signature);
+  Async<Result<bool>> open(const Batch& batch, const Plan& plan, std::int64_t epoch,
+                           ledger::Locked& locked, bool& same_signature);
   std::string begin_sql(const Plan& plan) const;
   static std::string target_sql(const Plan& plan);
   static bool fits(const Plan& plan, const std::vector<postgres::Rows>& rows);

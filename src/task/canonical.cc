@@ -140,7 +140,7 @@ Node to_node(const Task& task) {
   breaker.add("window", number(task.breaker.window));
   node.add("retry_for",
            task.retry_for ? Node::string(duration_text(task.retry_for->count())) : Node());
-  node.add("delivery", Node::string("exactly_once"));
+  node.add("delivery", choice(kDeliveryNames, task.delivery));
   node.add("tuning", to_node(task.tuning));
   return node;
 }

@@ -142,6 +142,7 @@ TEST(Hash, SeesEverythingElse) {
   EXPECT_TRUE(changed([](Task& t) { (*t.sync.columns)[2].encoding = Encoding::kBase64; }));
   EXPECT_TRUE(changed([](Task& t) { (*t.sync.columns)[3].meta = Meta::kKey; }));
   EXPECT_TRUE(changed([](Task& t) { t.on_failure = OnFailure::kDiscard; }));
+  EXPECT_TRUE(changed([](Task& t) { t.delivery = Delivery::kAtLeastOnce; }));
   EXPECT_TRUE(changed([](Task& t) { t.breaker.share = 0.2; }));
   EXPECT_TRUE(changed([](Task& t) { t.breaker.window = 51; }));
 }

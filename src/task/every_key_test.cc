@@ -168,6 +168,7 @@ TEST(Names, AreThoseOfTheTable) {
   same("source.on_gap", kOnGapNames);
   same("sync.write", kWriteNames);
   same("on_failure", kOnFailureNames);
+  same("delivery", kDeliveryNames);
   same("sync.nul", kNulNames);
   same("sync.on_tombstone", kOnTombstoneNames);
   same("sync.unchanged", kUnchangedNames);

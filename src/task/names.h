@@ -18,6 +18,8 @@ inline constexpr Name<Write> kWriteNames[] = {{"insert", Write::kInsert},
                                               {"upsert", Write::kUpsert},
                                               {"update", Write::kUpdate},
                                               {"insert_ignore", Write::kInsertIgnore}};
+inline constexpr Name<Delivery> kDeliveryNames[] = {{"exactly_once", Delivery::kExactlyOnce},
+                                                    {"at_least_once", Delivery::kAtLeastOnce}};
 inline constexpr Name<OnFailure> kOnFailureNames[] = {{"retain", OnFailure::kRetain},
                                                       {"discard", OnFailure::kDiscard},
                                                       {"deliver", OnFailure::kDeliver}};

@@ -162,6 +162,12 @@ void Parser::read_head() {
   read_text("name", task_.name, is_task_name);
   read_text("description", task_.description, [](auto) { return true; });
   read_choice("on_failure", kOnFailureNames, task_.on_failure);
+  read_choice("delivery", kDeliveryNames, task_.delivery);
+  if (task_.delivery == Delivery::kAtLeastOnce && task_.on_failure == OnFailure::kDeliver) {
+    valid_.refuse("on_failure", "deliver, together with delivery: at_least_once",
+                  "retain, discard with delivery: at_least_once",
+                  "Dead letters are kept beside the ledger, which such a task does not have.");
+  }
   if (const Node* node = valid_.at("breaker.share")) {
     task_.breaker.share = *parse_number(node->text);
   }

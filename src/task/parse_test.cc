@@ -133,7 +133,6 @@ TEST(Parse, KnowsKeysOfLaterVersions) {
       {"sync.on_delete", "\"soft\""},
       {"sync.tables", "[]"},
       {"sync.sweep", "true"},
-      {"delivery", "\"at_least_once\""},
       {"tuning.max_bytes_per_second", "\"1 MB\""},
   };
   for (const auto& [path, json] : kLater) {

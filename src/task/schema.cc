@@ -330,10 +330,11 @@ constexpr auto kKeys = std::to_array<Key>({
     {.path = "delivery",
      .type = Type::kChoice,
      .default_text = "exactly_once",
-     .allowed = "exactly_once",
-     .later = "at_least_once",
+     .allowed = "exactly_once|at_least_once",
      .since = "0.1",
-     .what = "What is promised; see docs/delivery.md."},
+     .what = "What is promised; see docs/delivery.md. at_least_once is for databases where no "
+             "ledger can be made: positions are kept by the consumer group in Kafka alone, rows "
+             "can come twice after trouble, and nothing tells a copy from the original."},
 
     {.path = "tuning",
      .type = Type::kSection,

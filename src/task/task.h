@@ -32,6 +32,7 @@ using Start = std::variant<StartEarliest, StartLatest, StartTimestamp, StartOffs
 
 enum class OnGap : std::uint8_t { kStop, kContinue };
 enum class Write : std::uint8_t { kInsert, kUpsert, kUpdate, kInsertIgnore };
+enum class Delivery : std::uint8_t { kExactlyOnce, kAtLeastOnce };
 enum class OnFailure : std::uint8_t { kRetain, kDiscard, kDeliver };
 enum class Nul : std::uint8_t { kFail, kStrip, kReplace };
 enum class ExtraFields : std::uint8_t { kIgnore, kFail, kColumn };
@@ -115,9 +116,12 @@ struct Task {
   Target target;
   Sync sync;
   OnFailure on_failure = OnFailure::kRetain;
+  Delivery delivery = Delivery::kExactlyOnce;
   Breaker breaker;
   std::optional<std::chrono::milliseconds> retry_for;  // none: for ever
   Tuning tuning;
+
+  bool keeps_ledger() const { return delivery == Delivery::kExactlyOnce; }
 };
 
 // As the document writes it: "upsert".
