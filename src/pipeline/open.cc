@@ -20,6 +20,7 @@ using std::chrono::steady_clock;
 namespace {
 
 constexpr milliseconds kKafkaTimeout{10'000};
+constexpr int kTries = 10;  // while other processes change the task at the same time
 
 using TopicStates = std::map<std::string, ledger::TopicState>;
 
@@ -62,6 +63,12 @@ std::vector<std::string> differences_of(const ledger::Identity& was, const ledge
     }
   }
   return differences;
+}
+
+// Another process changed the task between the look at it and the change.
+bool overtaken(const Error& error) {
+  return error.domain == Domain::kLedger &&
+         (error.code == "fenced" || error.code == "position_moved");
 }
 
 // One opening; its steps in order.
@@ -177,6 +184,13 @@ class Opening {
       opened_.notes.emplace_back("taken over: processes that run another document end");
     }
     if (!changes) return true;
+    return raise(std::move(change));
+  }
+
+  // Only from the state that was looked at: another process may have done the same meanwhile, and
+  // gone on. Moving its positions once more would write its rows once more.
+  Result<bool> raise(ledger::EpochChange change) {
+    change.only_from = opened_.row.epoch;
     auto raised = db().drive(ledger::raise_epoch(db(), handle(), std::move(change)));
     if (!raised) return pass(raised);
     opened_.row = std::move(*raised);
@@ -193,9 +207,7 @@ class Opening {
     change.clear_halt = true;
     change.topics = states_of(topics_);
     change.reset_to = std::move(*start);
-    auto raised = db().drive(ledger::raise_epoch(db(), handle(), std::move(change)));
-    if (!raised) return pass(raised);
-    opened_.row = std::move(*raised);
+    if (auto raised = raise(std::move(change)); !raised) return raised;
     opened_.notes.emplace_back("reset: all positions are at source.start again");
     return true;
   }
@@ -358,7 +370,10 @@ bool worth_waiting(const Error& error) {
 
 Result<OpenedTask> open_task(const TaskSource& source, OpenOptions options) {
   if (!source.task.keeps_ledger()) return open_with_group(source, options);
-  return Opening(source, options).run();
+  for (int tries = 1;; ++tries) {
+    auto opened = Opening(source, options).run();
+    if (opened || tries == kTries || !overtaken(opened.error())) return opened;
+  }
 }
 
 }  // namespace sluice::pipeline

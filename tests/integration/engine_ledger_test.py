@@ -227,6 +227,34 @@ def reset_is_refused_while_the_task_runs():
         check_rows(db, rows)
 
 
+@concurrent_test
+def a_topic_created_again_is_begun_once():
+    """One process is held up just before it moves the positions; meanwhile another has moved them, and gone on."""
+    topic = Topic(partitions=2)
+    rows = produce(topic, 0, 6)
+    with Database() as db:
+        db.sql(TABLE)
+        server = urlsplit(db.uri)
+        with Proxy((server.hostname, server.port)) as proxy:
+            document = numbered(topic, db)
+            document["target"]["postgres"] = db.uri.replace(f":{server.port}/", f":{proxy.port}/") + "?sslmode=disable"
+            document["source"]["on_gap"] = "continue"
+            until_end(document)
+            topic.delete()
+            topic.create(2)
+            rows += produce(topic, 100, 30)
+            proxy.hold_back(b"FOR NO KEY UPDATE")
+            with Sluice(document) as late:
+                late.wait_for(proxy.holds, "it is about to move the positions")
+                until_end(document)
+                check_rows(db, rows, "the other one")
+                proxy.let_go()
+                rows += produce(topic, 200, 4)
+                await_rows(late, db, rows, "the late one")
+                late.stop().expect(143)
+        check_equal(sorted(db.rows("SELECT partition, to_offset FROM sluice.gap")), [(0, 3), (1, 3)], "gaps")
+
+
 # ---- a ledger that was damaged or restored --------------------------------------------------------------------------
 
 

@@ -215,6 +215,8 @@ class Proxy:
         self._lock = threading.Lock()
         self._flows = threading.Event()
         self._flows.set()
+        self._hold_at: Optional[bytes] = None
+        self._held = threading.Event()
         if open_now:
             self.open()
 
@@ -253,6 +255,16 @@ class Proxy:
         """Nothing goes through any more, and nobody is told: half-open connections."""
         self._flows.clear()
 
+    def hold_back(self, text: bytes) -> None:
+        """The first connection whose client says this is stuck with it until let_go(); others go on."""
+        self._hold_at = text
+
+    def holds(self) -> bool:
+        return self._held.is_set()
+
+    def let_go(self) -> None:
+        self._held.clear()
+
     def thaw(self) -> None:
         self._flows.set()
 
@@ -277,6 +289,11 @@ class Proxy:
         with contextlib.suppress(OSError):
             while True:
                 data = source.recv(65536)
+                if self._hold_at is not None and self._hold_at in data:
+                    self._hold_at = None
+                    self._held.set()
+                    while self._held.is_set():
+                        time.sleep(0.01)
                 self._flows.wait()
                 if not data:
                     break
