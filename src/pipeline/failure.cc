@@ -123,6 +123,8 @@ constexpr FailureRule kRules[] = {
      "a plan that the server had kept does not fit any more"},
     {Domain::kPostgres, "3D000", false, Phase::kConnect, nullptr, "", kEnvironment,
      "the database is not there: a restore may be going on"},
+    {Domain::kPostgres, "55000", false, Phase::kConnect, nullptr, "", kEnvironment,
+     "the database takes no connections: a restore may be going on"},
     // PostgreSQL: classes.
     {Domain::kPostgres, "08*", true, kAny, nullptr, "", kEnvironment, "connection exception"},
     {Domain::kPostgres, "53*", true, kAny, nullptr, "", kEnvironment,

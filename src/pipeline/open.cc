@@ -362,8 +362,8 @@ bool worth_waiting(const Error& error) {
   if (error.code == "connection" || error.code == "timeout") {
     return postgres::is_environment_failure(error);
   }
-  const bool refused =
-      error.code.substr(0, 2) == "28" || error.code == "42501" || error.code == "3D000";
+  const bool refused = error.code.substr(0, 2) == "28" || error.code == "42501" ||
+                       error.code == "3D000" || error.code == "55000";
   const FailureClass failure = classify(error, Phase::kConnect);
   return !refused && (failure == FailureClass::kEnvironment || failure == FailureClass::kConflict);
 }

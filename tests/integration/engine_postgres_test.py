@@ -195,6 +195,12 @@ def _then_new_sessions(*statements):
     return act
 
 
+def _closed(db, _):
+    terminate_sessions(db)  # who is connected stays, and we are from now on
+    Database.server(f"ALTER DATABASE {db.name} ALLOW_CONNECTIONS false")
+    terminate_sessions(db)
+
+
 _waits("the-privilege-is-revoked", _as_super("REVOKE INSERT ON t FROM {user}"), _as_super("GRANT INSERT ON t TO {user}"),
        "42501", role=True, grants="INSERT, SELECT ON t")
 _waits("the-schema-is-closed", _as_super("REVOKE USAGE ON SCHEMA sluice FROM {user}"),
@@ -204,6 +210,7 @@ _waits("the-database-is-read-only", _then_new_sessions("ALTER DATABASE {db} SET 
        "25006")
 _waits("the-database-takes-no-connection", _then_new_sessions("ALTER DATABASE {db} CONNECTION LIMIT 0"),
        _as_super("ALTER DATABASE {db} CONNECTION LIMIT -1"), "53300")
+_waits("the-database-is-closed", _closed, lambda db, _: Database.server(f"ALTER DATABASE {db.name} ALLOW_CONNECTIONS true"), "55000")
 _waits("the-role-may-not-log-in", _then_new_sessions("ALTER ROLE {user} NOLOGIN"), _as_super("ALTER ROLE {user} LOGIN"),
        "28000", role=True, grants="INSERT, SELECT ON t")
 
