@@ -198,7 +198,7 @@ Result<bool> ConsumerImpl::answered(rd_kafka_error_t* problem, std::string_view 
 void ConsumerImpl::open_queue(const TopicPartition& id) {
   auto& partition = partitions_[id];
   if (partition.queue) return;
-  partition.topic_id = state_->topic_id(id.topic);
+  expect_topic(id, partition);
   partition.queue.reset(rd_kafka_queue_get_partition(client_, id.topic.c_str(), id.partition));
   SLUICE_CHECK(partition.queue);
   rd_kafka_queue_forward(partition.queue.get(), nullptr);

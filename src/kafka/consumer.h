@@ -66,6 +66,9 @@ struct ConsumerConfig {
   std::string client_id;
   std::int64_t queue_bytes = 16 << 20;  // fetched ahead over all partitions of this consumer
   int partitions = 1;                   // how many partitions to share them among, as far as known
+  // The ids (base64) of the topics that the positions are of, as far as known; a topic that is not
+  // among them is the one that is there when its partition is assigned.
+  std::map<std::string, std::string> topic_ids;
 };
 
 // What the control queue brought. Rebalances are requests: assign() or unassign() answers them,
@@ -129,8 +132,8 @@ class Consumer {
 
   // The id (base64) of the topic under which records are fetched now; empty if it is not known.
   // When it changes, poll() gives kOffsetInvalid with code INCONSISTENT_TOPIC_ID before the first
-  // record of the new topic, and nothing more of that partition until seek() or unassign(). What
-  // was behind the topic's name before assign() is for the caller to compare.
+  // record of the new topic, and nothing more of that partition until seek() or unassign(). So does
+  // a topic that is not the one of ConsumerConfig::topic_ids when its partition is assigned.
   virtual std::string topic_id(const std::string& topic) const = 0;
 
   // Tells the group, asynchronously: a courtesy to lag tools, or all there is (at_least_once).

@@ -94,6 +94,7 @@ class ConsumerImpl final : public Consumer {
   void answer_open_request();
   void restart_partitions();
   void compare_topic_ids();
+  void expect_topic(const TopicPartition& id, Partition& partition) const;
   PartitionEvent replaced_event(const TopicPartition& id, const Partition& partition) const;
   Result<bool> restart(const TopicPartition& id, std::int64_t offset);
   bool deliver(const TopicPartition& id, rd_kafka_message_t* message, Record& record,

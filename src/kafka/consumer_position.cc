@@ -31,8 +31,7 @@ Result<bool> ConsumerImpl::seek(const TopicPartition& id, std::int64_t offset) {
   auto& partition = found->second;
   partition.drop_pending();
   partition.restart_at.reset();
-  partition.topic_id = state_->topic_id(id.topic);
-  partition.replaced = partition.replacement_told = false;
+  expect_topic(id, partition);
   const auto list = native::make_list({id});
   list->elems[0].offset = offset;
   // Everything fetched before is outdated from here on: librdkafka counts a version per partition.
@@ -149,6 +148,16 @@ void ConsumerImpl::compare_topic_ids() {
       partition.replaced = true;
     }
   }
+}
+
+// Which topic the records of a partition must be of, and whether another has its name already.
+void ConsumerImpl::expect_topic(const TopicPartition& id, Partition& partition) const {
+  const auto known = config_.topic_ids.find(id.topic);
+  const std::string now = state_->topic_id(id.topic);
+  const bool named = known != config_.topic_ids.end() && !known->second.empty();
+  partition.topic_id = named ? known->second : now;
+  partition.replaced = !now.empty() && now != partition.topic_id;
+  partition.replacement_told = false;
 }
 
 PartitionEvent ConsumerImpl::replaced_event(const TopicPartition& id,

@@ -131,6 +131,7 @@ Result<bool> Lane::set_up() {
 
   kafka::ConsumerConfig consumer = config_.consumer;
   consumer.client_id = fmt::format("{}-{}", consumer.client_id, number_);
+  for (const auto& [topic, state] : config_.topics) consumer.topic_ids[topic] = state.id;
   auto created = kafka::Consumer::create(consumer);
   if (!created) return fail(created.error());
   consumer_ = std::move(*created);

@@ -175,6 +175,8 @@ class Campaign:
         self.settle(what)
         self.end_all()
         self.document["source"]["on_gap"] = "stop"
+        self.start()
+        self.processes[0].wait_output("the task document has changed: taken over", 30)
 
     def close(self):
         for process in self.processes:

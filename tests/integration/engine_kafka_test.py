@@ -386,6 +386,30 @@ def topic_deleted_and_created_again_while_running():
 
 
 @concurrent_test
+def topic_created_again_while_it_starts():
+    """Between the look at the topics and the first question of the consumer; the old positions would fit the new topic."""
+    topic = Topic()
+    rows = produce(topic, 0, 6)
+    with Database() as db:
+        db.sql(TABLE)
+        server = urlsplit(db.uri)
+        with Proxy((server.hostname, server.port)) as proxy:
+            document = numbered(topic, db)
+            document["target"]["postgres"] = db.uri.replace(f":{server.port}/", f":{proxy.port}/") + "?sslmode=disable"
+            until_end(document)
+            proxy.hold_back(b"coalesce(last_offset, -1)")
+            with Sluice(document) as sluice:
+                sluice.wait_for(proxy.holds, "it has looked at its topics, and asks for its positions")
+                topic.delete()
+                topic.create()
+                produce(topic, 100, 20)
+                proxy.let_go()
+                sluice.wait(60).expect(1, topic.name, "created again")
+        check_rows(db, rows, "nothing of the new topic")
+        check_equal(ledger(db, document), {(topic.name, 0): 6}, "the position")
+
+
+@concurrent_test
 def group_offsets_follow_the_ledger():
     topic = Topic(partitions=3)
     rows = produce(topic, 0, 30)
