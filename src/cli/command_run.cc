@@ -1,4 +1,5 @@
 // sluice run and sluice check.
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -71,6 +72,14 @@ void configure_logs(const Options& options) {
   log::configure(lowest, options.log_format == "json" ? log::Format::kJson : log::Format::kText);
 }
 
+// RFC 3339 in UTC, with microseconds.
+std::string text_of(std::chrono::system_clock::time_point time) {
+  using std::chrono::microseconds;
+  const auto whole = std::chrono::floor<microseconds>(time);
+  return fmt::format("{:%FT%T}.{:06d}Z", fmt::gmtime(std::chrono::system_clock::to_time_t(whole)),
+                     whole.time_since_epoch().count() % 1'000'000);
+}
+
 boost::json::object summary_of(const std::string& task, const pipeline::RunReport& report) {
   constexpr std::string_view kEnds[] = {"applied", "failed", "bad_document", "halted", "stopped"};
   const auto& figures = report.figures;
@@ -90,6 +99,8 @@ boost::json::object summary_of(const std::string& task, const pipeline::RunRepor
   };
   if (report.first_to_last_seconds)
     summary["first_to_last_seconds"] = *report.first_to_last_seconds;
+  if (report.first_message_at) summary["first_message_at"] = text_of(*report.first_message_at);
+  if (report.last_commit_at) summary["last_commit_at"] = text_of(*report.last_commit_at);
   boost::json::array errors;
   for (const auto& error : report.errors) {
     errors.push_back({{"from", std::string(name_of(error.domain))},

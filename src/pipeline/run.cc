@@ -40,6 +40,12 @@ bool passes(const Error& error) {
   return failure == FailureClass::kEnvironment || failure == FailureClass::kConflict;
 }
 
+// The lanes measure with a clock that nobody sets; people and other processes have another one.
+std::chrono::system_clock::time_point by_the_wall(steady_clock::time_point time) {
+  return std::chrono::system_clock::now() +
+         duration_cast<std::chrono::system_clock::duration>(time - steady_clock::now());
+}
+
 class Supervisor {
  public:
   Supervisor(const TaskSource& source, const RunOptions& options, StopSignal stop)
@@ -70,6 +76,8 @@ class Supervisor {
     if (past_.first_taken && past_.last_applied) {
       report_->first_to_last_seconds =
           duration<double>(*past_.last_applied - *past_.first_taken).count();
+      report_->first_message_at = by_the_wall(*past_.first_taken);
+      report_->last_commit_at = by_the_wall(*past_.last_applied);
     }
     return std::move(*report_);
   }

@@ -73,6 +73,7 @@ struct RunReport {
   Progress figures;  // the last ones
   // From the first message taken from Kafka to the last commit.
   std::optional<double> first_to_last_seconds;
+  std::optional<std::chrono::system_clock::time_point> first_message_at, last_commit_at;
   std::int64_t resident_bytes_peak = 0;
 };
 

@@ -1,5 +1,6 @@
 """The life of a process: how it ends, what it leaves behind, what it says."""
 
+import datetime
 import json
 import pathlib
 import signal
@@ -100,6 +101,7 @@ def summary_and_logs():
     with Database() as db:
         db.sql(TABLE)
         document = numbered(topic, db, on_failure="discard", breaker={"share": 1})
+        began = time.time()
         ended = Sluice.run(document, "--until-end", "--log-format", "json").expect(0)
         summary = ended.summary
         check_equal({key: summary[key] for key in ("task", "end", "rows_written", "discarded", "dead_letters", "errors")},
@@ -107,6 +109,10 @@ def summary_and_logs():
                      "dead_letters": 0, "errors": []})
         check(summary["bytes"] > 150 and summary["batches"] >= 1 and 0 < summary["seconds"] < 60
               and summary["resident_bytes_peak"] > 1 << 20, f"figures: {summary}")
+        first, last = (datetime.datetime.fromisoformat(summary[name]).timestamp()
+                       for name in ("first_message_at", "last_commit_at"))
+        check(began <= first < last <= time.time() and abs(last - first - summary["first_to_last_seconds"]) < 0.01,
+              f"times: {summary}, the test began at {began}")
         lines = [json.loads(line) for line in ended.err.splitlines() if line.startswith("{")]
         check(any(line.get("message") == "running" or line.get("msg") == "running" for line in lines),
               f"no line says that it is running: {lines[:3]}")
