@@ -7,9 +7,9 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <filesystem>
 #include <string_view>
+#include <system_error>
 
 #include "cli/options.h"
 #include "cli/placeholder.h"
@@ -44,7 +44,8 @@ bool is_valid(std::string document, const std::string& name) {
 
 Error cannot_write(const std::string& path, int code) {
   return fail(Domain::kFile, std::to_string(code),
-              fmt::format("\"{}\" cannot be written: {}", path, std::strerror(code)),
+              fmt::format("\"{}\" cannot be written: {}", path,
+                          std::generic_category().message(code)),
               code == EEXIST ? "It is there already: name another file, or add --force." : "")
       .value();
 }

@@ -15,7 +15,6 @@ namespace sluice::pipeline {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-using std::chrono::steady_clock;
 
 namespace {
 

@@ -38,7 +38,7 @@ struct RehearsalReport {
   std::int64_t waiting = 0;   // offsets from the positions to the ends
   std::int64_t ignored = 0;   // make no row
   std::int64_t failed = 0;    // cannot become a row
-  sink::Writer::Apart figures;
+  sink::Apart figures;
   std::vector<RehearsedCause> causes;  // most frequent first
   double seconds = 0;                  // in PostgreSQL, without reading
   // The message at which the task's own policy would have stopped it, and why.

@@ -79,6 +79,16 @@ struct Tally {
   std::vector<Cut> cuts;
 };
 
+// Figures of a transaction apart from the task's positions.
+struct Apart {
+  std::int64_t written = 0;  // rows
+  std::int64_t deleted = 0;  // keys
+  // Of upserts: distinct keys of a batch that the table had before, and that it had not.
+  std::int64_t keys_there = 0;
+  std::int64_t keys_new = 0;
+  std::int64_t wal_bytes = 0;  // of the whole server meanwhile; of a rehearsal only
+};
+
 class Writer {
  public:
   explicit Writer(WriterConfig config);
@@ -107,14 +117,6 @@ class Writer {
   // policy (on_failure must be kDiscard): bad rows go into the batch's failures, the others are
   // written. In between the caller may use active() for statements of its own. Errors are the
   // server's; after one only drop() makes sense.
-  struct Apart {
-    std::int64_t written = 0;  // rows
-    std::int64_t deleted = 0;  // keys
-    // Of upserts: distinct keys of a batch that the table had before, and that it had not.
-    std::int64_t keys_there = 0;
-    std::int64_t keys_new = 0;
-    std::int64_t wal_bytes = 0;  // of the whole server meanwhile; of a rehearsal only
-  };
   Async<Result<bool>> begin_apart(const Plan& plan);
   Async<Result<bool>> write_apart(Batch& batch, const Plan& plan, const Records& records);
   Async<Result<Apart>> roll_back_apart();

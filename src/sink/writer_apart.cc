@@ -79,7 +79,7 @@ Async<Writer::Step> Writer::count_keys(const Plan& plan) {
   co_return true;
 }
 
-Async<Result<Writer::Apart>> Writer::roll_back_apart() {
+Async<Result<Apart>> Writer::roll_back_apart() {
   SLUICE_CHECK(apart_.has_value());
   connection_.set_deadline(steady_clock::now() + kServerPatience);
   std::string sql = fmt::format(
@@ -95,7 +95,7 @@ Async<Result<Writer::Apart>> Writer::roll_back_apart() {
   co_return figures;
 }
 
-Async<Result<Writer::Apart>> Writer::commit_apart() {
+Async<Result<Apart>> Writer::commit_apart() {
   SLUICE_CHECK(apart_.has_value());
   connection_.set_deadline(steady_clock::now() + config_.statement_timeout + kServerPatience);
   Async<Result<std::vector<Rows>>> committing =
