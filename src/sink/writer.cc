@@ -216,11 +216,13 @@ Async<Outcome> Writer::apply(Batch& batch, const Plan& plan, Records& records,
     remember(batch, breaker);
   }
 
-  Async<Outcome> trying = attempt(batch, plan, records, protocol, breaker, tally, false);
-  auto outcome = co_await trying;
-  if (outcome.kind == Outcome::Kind::kRetry && outcome.failure == FailureClass::kData) {
-    Async<Outcome> isolating = attempt(batch, plan, records, protocol, breaker, tally, true);
-    outcome = co_await isolating;
+  Outcome outcome;
+  hint_.reset();
+  for (const Care care : {Care::kNone, Care::kRows, Care::kPieces}) {
+    if (care == Care::kPieces) restore(batch, breaker);
+    Async<Outcome> trying = attempt(batch, plan, records, protocol, breaker, tally, care);
+    outcome = co_await trying;
+    if (outcome.kind != Outcome::Kind::kRetry || outcome.failure != FailureClass::kData) break;
   }
   if (outcome.kind == Outcome::Kind::kRetry && protocol.state() == ledger::State::kIdle) {
     restore(batch, breaker);
@@ -350,7 +352,7 @@ Async<Result<bool>> Writer::open(const Batch& batch, const Plan& plan, std::int6
 
 Async<Outcome> Writer::attempt(Batch& batch, const Plan& plan, Records& records,
                                ledger::LaneProtocol& protocol, Breaker& breaker, Tally& tally,
-                               bool isolate) {
+                               Care care) {
   Async<Result<bool>> connecting = connect();  // a failed attempt may have lost it
   auto connected = co_await connecting;
   if (!connected) co_return retry(connected.error(), Phase::kConnect);
@@ -410,12 +412,13 @@ Async<Outcome> Writer::attempt(Batch& batch, const Plan& plan, Records& records,
     written = co_await preparing;
   }
   if (!written) {  // below
-  } else if (isolate) {
-    Async<Step> writing = write_isolated(batch, plan, records, breaker);
+  } else if (care != Care::kNone) {
+    Async<Step> writing = write_isolated(batch, plan, records, breaker, care);
     written = co_await writing;
   } else {
     Async<Step> writing = write_range(batch, plan, 0, batch.rows.size());
     written = co_await writing;
+    if (!written) hint_ = written.error().row;
   }
   if (written && config_.on_failure == task::OnFailure::kDeliver && !batch.failures.empty()) {
     Async<Step> burying = write_dead_letters(batch, records);
@@ -430,7 +433,7 @@ Async<Outcome> Writer::attempt(Batch& batch, const Plan& plan, Records& records,
     }
     Outcome outcome = retry(written.error().error, written.error().phase);
     // One statement met a key twice in two spellings: single rows cannot.
-    if (!isolate && outcome.error.code == "21000") {
+    if (care == Care::kNone && outcome.error.code == "21000") {
       outcome.kind = Outcome::Kind::kRetry;
       outcome.failure = FailureClass::kData;
     }

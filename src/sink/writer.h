@@ -149,12 +149,17 @@ class Writer {
     std::optional<std::size_t> row;
   };
   using Step = tl::expected<bool, Failed>;
+  // How a batch is written, each after the one before it has met a data error.
+  enum class Care : std::uint8_t {
+    kNone,    // as one
+    kRows,    // in pieces, until every row that is refused at once stands alone
+    kPieces,  // as kRows, and deferred constraints are checked piece by piece
+  };
 
   Async<Result<bool>> connect();
   Async<Outcome> settle_doubt(std::vector<ledger::Range> ranges, ledger::LaneProtocol& protocol);
   Async<Outcome> attempt(Batch& batch, const Plan& plan, Records& records,
-                         ledger::LaneProtocol& protocol, Breaker& breaker, Tally& tally,
-                         bool isolate);
+                         ledger::LaneProtocol& protocol, Breaker& breaker, Tally& tally, Care care);
   Async<Result<bool>> open(const Batch& batch, const Plan& plan, std::int64_t epoch,
                            ledger::Locked& locked, bool& same_signature);
   std::string begin_sql(const Plan& plan) const;
@@ -179,7 +184,7 @@ class Writer {
   Async<Step> copy_rows(std::string sql, const Batch& batch, std::string relation);
   Async<Step> execute(std::string sql);
   Async<Step> write_isolated(Batch& batch, const Plan& plan, const Records& records,
-                             Breaker& breaker);
+                             Breaker& breaker, Care care);
   Async<Step> prepare_stage(const Plan& plan);
   Async<Step> empty_stage(std::string table, std::int64_t& bytes);
   Async<Step> write_dead_letters(const Batch& batch, Records& records);
@@ -215,6 +220,7 @@ class Writer {
     std::optional<Breaker> breaker;
   };
   Before before_;
+  std::optional<std::size_t> hint_;  // Failed::row of the attempt with Care::kNone
 
   std::optional<Apart> apart_;  // while such a transaction is under way
   std::string apart_from_;      // where the WAL was when it began

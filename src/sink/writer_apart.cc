@@ -47,7 +47,7 @@ Async<Result<bool>> Writer::write_apart(Batch& batch, const Plan& plan, const Re
   // Nothing shall stop it before its end: what would have, its caller finds out.
   Breaker never(1.0, static_cast<int>(batch.record_partitions.size()) + 1);
   ignored_ = 0;
-  Async<Step> writing = write_isolated(batch, plan, records, never);
+  Async<Step> writing = write_isolated(batch, plan, records, never, Care::kPieces);
   auto written = co_await writing;
   if (!written) co_return fail(written.error().error);
   for (const Row& row : batch.rows) {

@@ -21,6 +21,13 @@ namespace {
 // it is TRUNCATE once (decision 8).
 constexpr std::int64_t kStageKeepBytes = 512 << 10;
 
+// Rows of a piece while bad ones are looked for: where one is, all before it in its piece are
+// written twice, and every piece costs three round trips and a subtransaction. Grows by a quarter
+// with each good piece and is halved with each bad one: then there are about three good ones to a
+// bad one, which is near the best while there is a bad row in some hundred to some ten thousand.
+constexpr std::size_t kFirstPiece = 512;
+constexpr std::size_t kSmallestPiece = 32;
+
 std::string copy_sql(const std::string& target, const std::string& columns, Form form) {
   return fmt::format("COPY {} ({}) FROM STDIN{}", target, columns,
                      form == Form::kBinary ? " (FORMAT binary)" : "");
@@ -240,33 +247,61 @@ bool Writer::take_out(Batch& batch, std::size_t row, Error error, Breaker& break
 // it, that row, and the pieces after it are tried by themselves; without a hint the piece is
 // halved.
 Async<Writer::Step> Writer::write_isolated(Batch& batch, const Plan& plan, const Records& records,
-                                           Breaker& breaker) {
+                                           Breaker& breaker, Care care) {
   struct Piece {
     std::size_t from, to;
   };
-  std::vector<Piece> pieces{{0, batch.rows.size()}};
+  std::vector<Piece> pieces;  // the next one last
+  const auto push_around = [&pieces](Piece piece, std::size_t row) {
+    if (row + 1 < piece.to) pieces.push_back({row + 1, piece.to});
+    pieces.push_back({row, row + 1});
+    if (row > piece.from) pieces.push_back({piece.from, row});
+  };
+  const Piece whole{0, batch.rows.size()};
+  if (hint_ && *hint_ < whole.to) {
+    push_around(whole, *hint_);
+  } else {
+    pieces.push_back(whole);
+  }
+  std::size_t limit = care == Care::kRows ? kFirstPiece : whole.to;
+  bool saved = false;  // there is a savepoint, and nothing was written since
   while (!pieces.empty()) {
-    const Piece piece = pieces.back();
+    Piece piece = pieces.back();
     pieces.pop_back();
+    if (piece.to - piece.from > limit) {
+      pieces.push_back({piece.from + limit, piece.to});
+      piece.to = piece.from + limit;
+    }
     const auto begin = batch.rows.begin();
     const auto alive = std::count_if(begin + static_cast<std::ptrdiff_t>(piece.from),
                                      begin + static_cast<std::ptrdiff_t>(piece.to),
                                      [](const Row& row) { return !row.dead; });
     if (alive == 0) continue;
     const std::optional<Apart> before = apart_;
-    Async<Step> saving = execute("SAVEPOINT sluice");
-    auto step = co_await saving;
-    if (!step) co_return step;
+    Step step = true;
+    if (!saved) {
+      Async<Step> saving = execute("SAVEPOINT sluice");
+      step = co_await saving;
+      if (!step) co_return step;
+    }
     const std::int64_t ignored = ignored_;
     Async<Step> writing = write_range(batch, plan, piece.from, piece.to);
     step = co_await writing;
     if (step) {
-      // Deferred constraints belong to the piece that breaks them.
-      Async<Step> checking = execute(
-          "SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED; "
-          "RELEASE SAVEPOINT sluice");
+      std::string sql;
+      if (care == Care::kPieces) {
+        // Deferred constraints belong to the piece that breaks them.
+        sql = "SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED; ";
+      }
+      sql += "RELEASE SAVEPOINT sluice";
+      if (!pieces.empty()) sql += "; SAVEPOINT sluice";
+      Async<Step> checking = execute(std::move(sql));
       step = co_await checking;
-      if (step) continue;
+      if (step) {
+        saved = !pieces.empty();
+        if (care == Care::kRows) limit += limit / 4;
+        continue;
+      }
     }
     apart_ = before;
     ignored_ = ignored;
@@ -275,9 +310,10 @@ Async<Writer::Step> Writer::write_isolated(Batch& batch, const Plan& plan, const
     if (!twice && config_.classify(failed.error, failed.phase) != FailureClass::kData) {
       co_return tl::unexpected(std::move(failed));
     }
-    Async<Step> undoing = execute("ROLLBACK TO SAVEPOINT sluice; RELEASE SAVEPOINT sluice");
+    Async<Step> undoing = execute("ROLLBACK TO SAVEPOINT sluice");
     step = co_await undoing;
     if (!step) co_return step;
+    saved = true;
 
     if (alive == 1) {
       std::size_t row = piece.from;
@@ -295,18 +331,19 @@ Async<Writer::Step> Writer::write_isolated(Batch& batch, const Plan& plan, const
       }
       continue;
     }
-    std::size_t middle = piece.from + (piece.to - piece.from) / 2;
+    if (care == Care::kRows) limit = std::max(limit / 2, kSmallestPiece);
     if (failed.row && *failed.row >= piece.from && *failed.row < piece.to) {
-      const std::size_t row = *failed.row;
-      if (row + 1 < piece.to) pieces.push_back({row + 1, piece.to});
-      pieces.push_back({row, row + 1});
-      if (row > piece.from) pieces.push_back({piece.from, row});
+      push_around(piece, *failed.row);
       continue;
     }
+    const std::size_t middle = piece.from + (piece.to - piece.from) / 2;
     pieces.push_back({middle, piece.to});
     pieces.push_back({piece.from, middle});
   }
-  co_return true;
+  if (!saved) co_return true;
+  Async<Step> releasing = execute("RELEASE SAVEPOINT sluice");
+  auto released = co_await releasing;
+  co_return released;
 }
 
 Async<Writer::Step> Writer::write_dead_letters(const Batch& batch, Records& records) {
