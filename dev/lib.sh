@@ -31,6 +31,26 @@ need() { command -v "$1" >/dev/null || die "$1 is not installed; run: dev/instal
 # sha256_is FILE SUM
 sha256_is() { [[ $(sha256sum "$1" | cut -d' ' -f1) == "$2" ]]; }
 
+# make_certificates FOLDER NAME: an authority (ca.crt) and a certificate signed by it for localhost and 127.0.0.1
+# (server.crt, server.key), in a new folder; its log is FOLDER.log. Only complete or not at all.
+make_certificates() {
+  need openssl run
+  rm -rf "$1.new"
+  mkdir -p "$1.new"
+  (
+    cd "$1.new"
+    umask 077
+    openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj "/CN=$2 authority" -keyout ca.key -out ca.crt
+    openssl req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout server.key -out server.csr
+    openssl x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 3650 -out server.crt \
+      -extfile <(echo 'subjectAltName=DNS:localhost,IP:127.0.0.1')
+    cat server.key server.crt >server.pem
+    chmod 644 ca.crt
+  ) >"$1.log" 2>&1 || die "openssl failed: $(tail -n 3 "$1.log")"
+  rm -rf "$1"
+  mv -T "$1.new" "$1"
+}
+
 # hold_lock FILE: one process at a time from here to its end. Children that outlive us must close 9.
 hold_lock() {
   mkdir -p "$(dirname "$1")"

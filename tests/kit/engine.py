@@ -242,6 +242,10 @@ class Proxy:
             self._listener = None
         self.cut()
 
+    def lead_to(self, to: Tuple[str, int]) -> None:
+        """From the next connection on."""
+        self._to = to
+
     def cut(self) -> None:
         """Breaks every connection that goes through it."""
         with self._lock:

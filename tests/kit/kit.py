@@ -15,8 +15,8 @@
     main()
 
 Everything has a unique name and is removed when its test ends, so tests may share the servers. The environment names
-them (./test sets it): SLUICE_BIN, SLUICE_KAFKA, SLUICE_KAFKA_SASL, SLUICE_KAFKA_TLS, SLUICE_KAFKA_CA, SLUICE_POSTGRES,
-SLUICE_POSTGRES_SUPER, SLUICE_POSTGRES_CA. There is no fixed sleep here: whatever must come true is polled for, to a
+them (./test sets it): SLUICE_BIN, SLUICE_KAFKA, SLUICE_KAFKA_SASL, SLUICE_KAFKA_TLS, SLUICE_KAFKA_SASL_TLS,
+SLUICE_KAFKA_CA, SLUICE_POSTGRES, SLUICE_POSTGRES_SUPER, SLUICE_POSTGRES_CA. There is no fixed sleep here: whatever must come true is polled for, to a
 deadline. Runs under Debian's own Python (python3-confluent-kafka, python3-psycopg2, python3-yaml).
 """
 
@@ -26,6 +26,7 @@ import itertools
 import json
 import os
 import pathlib
+import shlex
 import shutil
 import signal
 import subprocess
@@ -44,14 +45,15 @@ import yaml
 from registry import Failure, add, main, rng, seed, test  # re-exported
 
 __all__ = ["Failure", "add", "main", "rng", "seed", "test", "Message", "Topic", "Database", "Sluice", "Ended",
-           "task_for", "eventually", "check", "check_equal", "kafka_settings", "kafka_tool", "dev", "unique", "SASL_USER",
-           "root"]
+           "task_for", "eventually", "check", "check_equal", "kafka_settings", "kafka_tool", "dev", "PostgresServer", "unique",
+           "SASL_USER", "root"]
 
 root = pathlib.Path(__file__).resolve().parents[2]
 DEADLINE_S = 60.0
 _QUIET = {"log_level": 2}  # what goes wrong is raised, not printed
 SASL_USER = ("sluice", "sluice")
 _counter = itertools.count()
+_server_ports = itertools.count(int(os.environ.get("SLUICE_POSTGRES_PORT", "25432")) + 2_000)
 
 
 def _environment(name: str) -> str:
@@ -108,13 +110,64 @@ def eventually(condition: Callable[[], Any], what: str, deadline_s: float = DEAD
 # ---- the servers ------------------------------------------------------------------------------------------------------
 
 
-def dev(*arguments: str, deadline_s: float = 180) -> str:
+def dev(*arguments: str, deadline_s: float = 180, environment: Optional[Dict[str, str]] = None) -> str:
     """Runs a script of dev/, such as dev("kafka", "down"), on the servers of the tests; returns its output."""
     done = subprocess.run([str(root / "dev" / arguments[0]), *arguments[1:]], stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True, timeout=deadline_s, check=False)
+                          stderr=subprocess.STDOUT, text=True, timeout=deadline_s, check=False,
+                          env={**os.environ, **(environment or {})})
     if done.returncode != 0:
         raise Failure(f"dev/{' '.join(arguments)}: exit code {done.returncode}: {done.stdout.strip()[-500:]}")
     return done.stdout
+
+
+class PostgresServer:
+    """One more PostgreSQL, of a version, or a standby of the server at a URI; its data go at the end of `with`.
+
+    use() makes it the server of the kit until the end of its `with`: Database, task_for and the like then mean it.
+    """
+
+    def __init__(self, version: str = "15", standby_of: str = ""):
+        # Beside the ports of the tests: below those that Linux gives to clients.
+        self.port = next(_server_ports)
+        self._environment = {"SLUICE_VAR": f"{_environment('SLUICE_VAR')}/postgres-{self.port}",
+                             "SLUICE_POSTGRES_PORT": str(self.port), "SLUICE_POSTGRES_VERSION": version}
+        self._dev("reset")  # what an interrupted run may have left
+        self._dev(*(("standby", standby_of) if standby_of else ("up",)), deadline_s=600)
+        lines = dict(line.split("=", 1) for line in self._dev("env").splitlines() if line.startswith("SLUICE_"))
+        self.environment = {name: shlex.split(value)[0] for name, value in lines.items()}
+        self.super_uri = self.environment["SLUICE_POSTGRES_SUPER"]
+
+    def _dev(self, *arguments: str, deadline_s: float = 180) -> str:
+        return dev("postgres", *arguments, deadline_s=deadline_s, environment=self._environment)
+
+    def __enter__(self) -> "PostgresServer":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._dev("reset")
+        shutil.rmtree(self._environment["SLUICE_VAR"], ignore_errors=True)
+
+    def crash(self) -> None:
+        self._dev("down", "immediate")
+
+    def up(self) -> None:
+        self._dev("up")
+
+    def promote(self) -> None:
+        self._dev("promote")
+
+    @contextlib.contextmanager
+    def use(self):
+        before = {name: os.environ.get(name) for name in self.environment}
+        os.environ.update(self.environment)
+        try:
+            yield self
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
 
 
 def kafka_tool(*arguments: str) -> str:
@@ -124,15 +177,18 @@ def kafka_tool(*arguments: str) -> str:
 
 def kafka_settings(listener: str = "plain", mechanism: str = "SCRAM-SHA-256",
                    user: Tuple[str, str] = SASL_USER) -> Dict[str, str]:
-    """librdkafka's properties for a listener of dev/kafka: plain, sasl (PLAIN or SCRAM-SHA-256/512) or tls."""
+    """librdkafka's properties for a listener of dev/kafka: plain, sasl (PLAIN or SCRAM-SHA-256/512), tls or sasl_tls."""
     if listener == "plain":
         return {"bootstrap.servers": _environment("SLUICE_KAFKA")}
-    if listener == "sasl":
+    if listener in ("sasl", "sasl_tls"):
         if mechanism.startswith("SCRAM") and confluent_kafka.libversion()[1] < 0x02060100:
             raise Failure(f"librdkafka {confluent_kafka.libversion()[0]}, like all before 2.6.1, cannot speak SCRAM with "
                           "Kafka 4 (it repeats its nonce); ./test puts the newer one on LD_LIBRARY_PATH")
-        return {"bootstrap.servers": _environment("SLUICE_KAFKA_SASL"), "security.protocol": "sasl_plaintext",
-                "sasl.mechanism": mechanism, "sasl.username": user[0], "sasl.password": user[1]}
+        login = {"sasl.mechanism": mechanism, "sasl.username": user[0], "sasl.password": user[1]}
+        if listener == "sasl_tls":
+            return {"bootstrap.servers": _environment("SLUICE_KAFKA_SASL_TLS"), "security.protocol": "sasl_ssl",
+                    "ssl.ca.location": _environment("SLUICE_KAFKA_CA"), **login}
+        return {"bootstrap.servers": _environment("SLUICE_KAFKA_SASL"), "security.protocol": "sasl_plaintext", **login}
     if listener == "tls":
         return {"bootstrap.servers": _environment("SLUICE_KAFKA_TLS"), "security.protocol": "ssl",
                 "ssl.ca.location": _environment("SLUICE_KAFKA_CA")}
@@ -354,6 +410,12 @@ class Database:
         self.uri = self._with_database(_environment("SLUICE_POSTGRES"))
         self.super_uri = self._with_database(_environment("SLUICE_POSTGRES_SUPER"))
 
+    def follow(self) -> None:
+        """The same database on the server that is in use now (PostgresServer.use): after a failover."""
+        self.close()
+        self.uri = self._with_database(_environment("SLUICE_POSTGRES"))
+        self.super_uri = self._with_database(_environment("SLUICE_POSTGRES_SUPER"))
+
     def _with_database(self, uri: str) -> str:
         return urlunsplit(urlsplit(uri)._replace(path="/" + self.name))
 
@@ -362,7 +424,12 @@ class Database:
 
     def __exit__(self, *_: Any) -> None:
         self.close()
-        self.server(f'DROP DATABASE IF EXISTS "{self.name}" WITH (FORCE)')
+        try:
+            self.server(f'DROP DATABASE IF EXISTS "{self.name}" WITH (FORCE)')
+        except psycopg2.errors.SyntaxError:  # pylint: disable=no-member
+            # PostgreSQL 12 cannot force it.
+            self.server(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{self.name}'")
+            eventually(lambda: self.server(f'DROP DATABASE IF EXISTS "{self.name}"') is None, f"{self.name} is dropped")
 
     def close(self) -> None:
         for connection in self._connections.values():
