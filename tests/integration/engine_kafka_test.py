@@ -167,7 +167,9 @@ def _reached_by(kafka):
 for _name, _settings in (("sasl-plain", lambda: kafka_settings("sasl", "PLAIN")),
                          ("sasl-scram-sha-256", lambda: kafka_settings("sasl", "SCRAM-SHA-256")),
                          ("sasl-scram-sha-512", lambda: kafka_settings("sasl", "SCRAM-SHA-512")),
-                         ("tls", lambda: kafka_settings("tls"))):
+                         ("tls", lambda: kafka_settings("tls")),
+                         ("sasl-tls-plain", lambda: kafka_settings("sasl_tls", "PLAIN")),
+                         ("sasl-tls-scram-sha-512", lambda: kafka_settings("sasl_tls", "SCRAM-SHA-512"))):
     concurrent_test(lambda settings=_settings: _reached_by(settings()), name=f"source-by-{_name}")
 
 
