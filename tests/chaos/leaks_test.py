@@ -13,7 +13,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "kit"))
 from engine import *  # noqa: E402,F403 pylint: disable=wrong-import-position,wildcard-import,unused-wildcard-import
 
-RESTARTS = int(os.environ.get("SLUICE_LEAK_RESTARTS", "20"))
+RESTARTS = int(os.environ.get("SLUICE_LEAK_RESTARTS", "12"))
 LOAD_S = float(os.environ.get("SLUICE_LEAK_SECONDS", "15"))
 MEMORY_MB = 8  # more than this, from the second third of the load to the last, is a leak
 
