@@ -1,6 +1,6 @@
 """What is left behind: sessions, file descriptors and memory, after many restarts and under load.
 
-SLUICE_LEAK_RESTARTS (20; the whole proof takes 50) and SLUICE_LEAK_SECONDS of load (15; an hour is 3600) say how long.
+SLUICE_LEAK_RESTARTS (12; the whole proof takes 50) and SLUICE_LEAK_SECONDS of load (15; an hour is 3600) say how long.
 """
 
 import os
