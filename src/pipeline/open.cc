@@ -242,6 +242,12 @@ class Opening {
         auto read = db().drive(ledger::read_ledger(db(), handle()));
         if (!read) return pass(read);
         rows = std::move(*read);
+        for (const auto& row : *rows) {
+          const auto marks = opened_.watermarks.find(row.key);
+          if (marks == opened_.watermarks.end()) continue;
+          auto done = catch_up(*opened_.admin, row.key, row.next_offset, marks->second);
+          if (!done) return done;
+        }
       }
       auto proof = prove(source_, topic, *rows, opened_.watermarks);
       if (!proof) return pass(proof);
@@ -299,12 +305,7 @@ class Opening {
     for (auto& [key, next] : opened_.positions) {
       const auto marks = opened_.watermarks.find(key);
       if (marks == opened_.watermarks.end()) continue;
-      if (next > marks->second.end) {
-        // The end was read before the position, and another process may have gone on meanwhile.
-        auto now = opened_.admin->watermarks({{key.topic, key.partition}}, kKafkaTimeout);
-        if (!now) return pass(now);
-        marks->second.end = now->begin()->second.end;
-      }
+      if (auto done = catch_up(*opened_.admin, key, next, marks->second); !done) return done;
       if (next > marks->second.end) {
         return fail(Domain::kLedger, "position_unproven",
                     fmt::format("{}/{} ends at offset {}, but this task has applied up to {}: the "

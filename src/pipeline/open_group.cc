@@ -42,10 +42,10 @@ Result<Positions> begin(const SourceLook& source, const task::Task& task,
 }
 
 // Positions outside the log: retention was faster, or it is another log.
-Result<bool> pass_gaps(const task::Task& task, const AllWatermarks& watermarks,
-                       OpenedTask& opened) {
+Result<bool> pass_gaps(const task::Task& task, SourceLook& from, OpenedTask& opened) {
   for (auto& [key, next] : opened.positions) {
-    const kafka::Watermarks& marks = watermarks.at(key);
+    kafka::Watermarks& marks = from.watermarks.at(key);
+    if (auto done = catch_up(*from.admin, key, next, marks); !done) return done;
     const std::string where = fmt::format("{}/{}", key.topic, key.partition);
     if (next > marks.end) {
       return fail(Domain::kLedger, "position_unproven",
@@ -123,9 +123,7 @@ Result<OpenedTask> open_with_group(const TaskSource& source, OpenOptions options
   } else {
     for (const auto& [key, marks] : from->watermarks) opened.positions[key] = 0;
     for (const auto& row : past->rows) opened.positions[row.key] = row.next_offset;
-    if (auto passed = pass_gaps(task, from->watermarks, opened); !passed) {
-      return fail(passed.error());
-    }
+    if (auto passed = pass_gaps(task, *from, opened); !passed) return fail(passed.error());
   }
   opened.table = std::move(target->table);
   opened.zone = std::move(target->zone);

@@ -169,6 +169,15 @@ Result<AllWatermarks> read_watermarks(kafka::Admin& admin,
   return all;
 }
 
+Result<bool> catch_up(kafka::Admin& admin, const ledger::Key& key, std::int64_t next,
+                      kafka::Watermarks& marks) {
+  if (next <= marks.end) return true;
+  auto now = admin.watermarks({{key.topic, key.partition}}, kKafkaTimeout);
+  if (!now) return fail(now.error());
+  marks.end = now->begin()->second.end;
+  return true;
+}
+
 Result<Positions> start_positions(kafka::Admin& admin, const task::Task& task,
                                   const std::vector<kafka::TopicInfo>& topics,
                                   const AllWatermarks& watermarks) {

@@ -24,6 +24,11 @@ std::vector<kafka::TopicPartition> partitions_of(const std::vector<kafka::TopicI
 Result<AllWatermarks> read_watermarks(kafka::Admin& admin,
                                       const std::vector<kafka::TopicInfo>& topics);
 
+// `marks` were read before `next`, and another process may have gone on meanwhile: asks for the end
+// again if the position is beyond it.
+Result<bool> catch_up(kafka::Admin& admin, const ledger::Key& key, std::int64_t next,
+                      kafka::Watermarks& marks);
+
 // What `source.start` means now, for every partition. Errors of domain kDocument: offsets that do
 // not name every partition, name one that is not there, or lie outside the log; a group that Kafka
 // does not know, or that has committed nothing for a partition with records.

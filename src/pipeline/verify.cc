@@ -110,6 +110,10 @@ Result<Verification> verify(const TaskSource& source, StopSignal stop) {
     partition.applied = row.applied;
     partition.discarded = row.discarded;
     partition.dead = row.dead;
+    const auto marks = from.watermarks.find(row.key);
+    if (marks == from.watermarks.end()) continue;
+    auto caught_up = catch_up(*from.admin, row.key, row.next_offset, marks->second);
+    if (!caught_up) return fail(caught_up.error());
   }
   for (const auto& [key, marks] : from.watermarks) {
     PartitionCheck& partition = partitions[key];
