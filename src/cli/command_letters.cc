@@ -1,6 +1,7 @@
 // sluice dead-letters list, show, replay and purge.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <string>
 
@@ -60,13 +61,31 @@ int answer_json(const std::vector<T>& all) {
   return 0;
 }
 
+// The errors of a command on letters; 2 if it is about a filter.
+int refused(const Error& error) {
+  if (error.code != "22007" && error.code != "22008" && error.code != "22009") {
+    print_error(error);
+    return kFailed;
+  }
+  print_error(fail(Domain::kCommandLine, "--before",
+                   fmt::format("PostgreSQL takes it for no time: {}", error.message),
+                   "Write it as 2026-03-01 00:00, with a zone if it is not the session's.")
+                  .value());
+  return kDocumentWrong;
+}
+
+std::string one_line(std::string text) {
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  return text;
+}
+
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
 void print_letter(const ledger::KeptLetter& letter) {
   std::string text = fmt::format(
       "{} {}/{} offset {}  {}\n  failed {}: {}\n", bold(fmt::format("#{}", letter.id)),
       letter.key.topic, letter.key.partition, letter.offset, time_text(letter.timestamp_ms),
-      letter.failed_at, excerpt(letter.message, 0, 400));
+      letter.failed_at, excerpt(one_line(letter.message), 0, 400));
   if (letter.message_key)
     text += fmt::format("  key    {}\n", excerpt(*letter.message_key, 0, 100));
   for (const auto& [name, value] : letter.headers) {
@@ -87,13 +106,13 @@ int list_letters_command(const Options& options) {
   const auto causes =
       pipeline::list_dead_letters(source_of(*loaded), options.task, filter_of(options));
   if (!causes) {
-    print_error(causes.error());
-    return kFailed;
+    return refused(causes.error());
   }
   if (options.json) return answer_json(*causes);
   const std::string& name = name_of_task(options, *loaded);
   if (causes->empty()) {
-    print(fmt::format("{}: no dead letters\n", name));
+    print(fmt::format("{}: no dead letters{}\n", name,
+                      loaded->task.keeps_ledger() ? "" : " (delivery: at_least_once keeps none)"));
     return 0;
   }
   std::vector<std::vector<std::string>> rows{
@@ -120,8 +139,7 @@ int show_letters_command(const Options& options) {
   const auto letters = pipeline::show_dead_letters(source_of(*loaded), options.task,
                                                    filter_of(options), options.limit);
   if (!letters) {
-    print_error(letters.error());
-    return kFailed;
+    return refused(letters.error());
   }
   if (options.json) return answer_json(*letters);
   for (const auto& letter : *letters) print_letter(letter);
@@ -162,8 +180,7 @@ int replay_letters_command(const Options& options) {
     }
   }
   if (!done) {
-    print_error(done.error());
-    return kFailed;
+    return refused(done.error());
   }
   return report.failed == 0 && report.left == 0 ? 0 : kFailed;
 }
@@ -183,8 +200,7 @@ int purge_letters_command(const Options& options) {
   const auto purged =
       pipeline::purge_dead_letters(source_of(*loaded), options.task, filter_of(options));
   if (!purged) {
-    print_error(purged.error());
-    return kFailed;
+    return refused(purged.error());
   }
   if (options.json) {
     print(boost::json::serialize(boost::json::object{{"purged", *purged}}) + '\n');

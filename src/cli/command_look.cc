@@ -125,6 +125,12 @@ void print_message(const PreviewedMessage& message, std::size_t width) {
   print(text);
 }
 
+// Where a run would begin, in words.
+std::string_view beginning(bool begun, const task::Task& task) {
+  if (!begun) return "source.start";
+  return task.keeps_ledger() ? "the position in the ledger" : "the position of its group";
+}
+
 void print_preview(const pipeline::Preview& preview, const LoadedTask& loaded) {
   constexpr std::size_t kWidth = 100;
   std::int64_t bad = 0;
@@ -135,7 +141,7 @@ void print_preview(const pipeline::Preview& preview, const LoadedTask& loaded) {
   if (!preview.left.empty()) {
     print(fmt::format("columns that no field feeds: {}\n", fmt::join(preview.left, ", ")));
   }
-  const std::string from = preview.begun ? "the position in the ledger" : "source.start";
+  const std::string_view from = beginning(preview.begun, loaded.task);
   if (preview.messages.empty()) {
     print(fmt::format("{}: there is no message behind {}\n", loaded.task.name, from));
     return;
@@ -197,16 +203,16 @@ void print_cause(const pipeline::RehearsedCause& cause) {
   if (!cause.error.remedy.empty()) print(fmt::format("          -> {}\n", cause.error.remedy));
 }
 
-void print_rehearsal(const pipeline::RehearsalReport& report, const std::string& task) {
+void print_rehearsal(const pipeline::RehearsalReport& report, const task::Task& task) {
   const auto& figures = report.figures;
   if (report.messages == 0 && !report.error) {
-    print(fmt::format("{}: there is no message behind {}\n", task,
-                      report.begun ? "the position in the ledger" : "source.start"));
+    print(fmt::format("{}: there is no message behind {}\n", task.name,
+                      beginning(report.begun, task)));
     return;
   }
-  print(fmt::format("{}: {} messages of about {} from {}, rolled back\n", task,
+  print(fmt::format("{}: {} messages of about {} from {}, rolled back\n", task.name,
                     grouped(report.messages), grouped(report.waiting),
-                    report.begun ? "the position in the ledger" : "source.start"));
+                    beginning(report.begun, task)));
   if (!report.error) {
     std::string rows = fmt::format("  {} rows written", grouped(figures.written));
     if (figures.keys_there + figures.keys_new > 0) {
@@ -259,9 +265,9 @@ boost::json::object json_of(const pipeline::Verification& result) {
                           {"missing", each.missing},
                           {"lag", each.lag},
                           {"lag_seconds", optional(each.lag_seconds)},
-                          {"applied", each.applied},
-                          {"discarded", each.discarded},
-                          {"dead", each.dead}});
+                          {"applied", optional(each.applied)},
+                          {"discarded", optional(each.discarded)},
+                          {"dead", optional(each.dead)}});
   }
   boost::json::array gaps;
   for (const auto& gap : result.gaps) {
@@ -301,7 +307,7 @@ void print_verification(const pipeline::Verification& result, const std::string&
     rows.push_back({fmt::format("{}/{}", each.key.topic, each.key.partition), optional(each.next),
                     optional(each.low), optional(each.end), grouped(each.lag),
                     each.lag_seconds ? human_time(*each.lag_seconds) : "-", grouped(each.missing),
-                    grouped(each.discarded), grouped(each.dead)});
+                    optional(each.discarded), optional(each.dead)});
   }
   print_table(rows);
   for (const auto& gap : result.gaps) {
@@ -369,7 +375,7 @@ int rehearse_command(const Options& options) {
   if (options.json) {
     print(boost::json::serialize(json_of(*report)) + '\n');
   } else {
-    print_rehearsal(*report, loaded->task.name);
+    print_rehearsal(*report, loaded->task);
   }
   if (report->error) print_error(*report->error);
   return report->error || report->stopped_by ? kFailed : 0;

@@ -5,6 +5,7 @@
 
 #include <boost/json.hpp>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <mutex>
@@ -126,6 +127,18 @@ bool write_summary(const std::string& file, const boost::json::object& summary) 
   return false;
 }
 
+// Known before the first row, so that a run of hours does not end with it.
+bool can_write_summary(const std::string& file) {
+  const auto folder = std::filesystem::path(file).parent_path();
+  const bool there = ::access(file.c_str(), F_OK) == 0;
+  const std::string asked = there ? file : folder.empty() ? std::string(".") : folder.string();
+  if (!std::filesystem::is_directory(file) && ::access(asked.c_str(), W_OK) == 0) return true;
+  print_error(fail(Domain::kCommandLine, "--summary", fmt::format("\"{}\" cannot be written", file),
+                   "Name a file in a folder that exists and that you may write to.")
+                  .value());
+  return false;
+}
+
 void print_end(const std::string& task, const pipeline::RunReport& report) {
   const auto& tally = report.figures.tally;
   const double seconds = static_cast<double>(report.figures.elapsed.count()) / 1000;
@@ -160,6 +173,7 @@ void print_end(const std::string& task, const pipeline::RunReport& report) {
 int run_command(Options& options) {
   const auto loaded = load_or_explain(options.file);
   if (!loaded) return kDocumentWrong;
+  if (!options.summary.empty() && !can_write_summary(options.summary)) return kDocumentWrong;
   const Signals signals;
   configure_logs(options);
   const std::string& name = loaded->task.name;

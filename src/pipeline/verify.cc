@@ -107,9 +107,13 @@ Result<Verification> verify(const TaskSource& source, StopSignal stop) {
   for (const auto& row : past->rows) {
     PartitionCheck& partition = partitions[row.key];
     partition.next = row.next_offset;
-    partition.applied = row.applied;
-    partition.discarded = row.discarded;
-    partition.dead = row.dead;
+    if (source.task.keeps_ledger()) {
+      partition.applied = row.applied;
+      partition.discarded = row.discarded;
+      partition.dead = row.dead;
+    } else {
+      partition.applied = partition.discarded = partition.dead = std::nullopt;
+    }
     const auto marks = from.watermarks.find(row.key);
     if (marks == from.watermarks.end()) continue;
     auto caught_up = catch_up(*from.admin, row.key, row.next_offset, marks->second);

@@ -22,7 +22,8 @@ struct PartitionCheck {
   std::int64_t lag = 0;      // offsets that are there and not applied: at most so many messages
   // Age of the oldest message that is not applied.
   std::optional<double> lag_seconds;
-  std::int64_t applied = 0, discarded = 0, dead = 0;
+  // What a ledger counts; nothing where there is none (delivery: at_least_once).
+  std::optional<std::int64_t> applied = 0, discarded = 0, dead = 0;
 };
 
 struct Verification {

@@ -76,7 +76,8 @@ constexpr auto kKeys = std::to_array<Key>({
      .default_text = "null",
      .allowed = "the name of a consumer group, 1 to 249 characters",
      .since = "0.1",
-     .what = "Overrides the name of the consumer group, which is sluice-NAME-XXXXXX otherwise."},
+     .what = "Overrides the name of the consumer group, which is sluice-NAME-XXXXXX otherwise "
+             "(sluice-NAME with delivery: at_least_once)."},
     {.path = "source.on_gap",
      .type = Type::kChoice,
      .default_text = "stop",
