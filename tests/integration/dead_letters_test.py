@@ -130,7 +130,7 @@ def purge_wants_to_know_which():
     letters(document, "purge", code=2).expect(2, "--all")
     check_equal(shown(document, "purge", "--code", "not_json"), {"purged": 1})
     check_equal(shown(document, "purge", "--before", "2020-01-01"), {"purged": 0})
-    letters(document, "purge", "--before", "yesterday evening", code=1)
+    letters(document, "purge", "--before", "yesterday evening", code=2)
     check_equal(shown(document, "purge", "--all"), {"purged": 10})
     check_equal(database.value("SELECT count(*) FROM sluice.dead_letter"), 0)
 

@@ -118,7 +118,7 @@ def summary_and_logs():
               f"no line says that it is running: {lines[:3]}")
         check("not json" not in "".join(map(str, lines)), "a log shows a message's payload")
         with Sluice(document, "--until-end", "--summary", "/nonexistent/summary.json") as sluice:
-            sluice.wait().expect(1, "cannot write the summary to /nonexistent/summary.json")
+            sluice.wait().expect(2, "/nonexistent/summary.json", "cannot be written")
 
 
 @concurrent_test
