@@ -207,19 +207,20 @@ void Lane::drop_batches() {
   builder_->begin(filling_->batch, *plan_);
 }
 
-// Every partition goes on from the ledger's position, if it is not there.
+// Every partition goes on behind the last batch that holds it, or from the ledger's position.
 void Lane::seek_to_ledger() {
+  const bool flying = applying_.valid() || retry_in_flight_;
   for (auto& [key, state] : partitions_) {
+    if (range_of(*filling_, key)) continue;
     const auto position = protocol_.position(key);
     SLUICE_CHECK(position.has_value());
-    const bool in_hand =
-        holds(*filling_, {partition_of(key)}) ||
-        ((applying_.valid() || retry_in_flight_) && holds(*in_flight_, {partition_of(key)}));
-    if (in_hand || state.next == *position) continue;
-    state.next = *position;
+    const sink::PartitionRange* range = flying ? range_of(*in_flight_, key) : nullptr;
+    const std::int64_t next = range ? range->to : *position;
+    if (state.next == next) continue;
+    state.next = next;
     state.maybe_more = true;
     state.ended = false;
-    if (auto done = consumer_->seek(partition_of(key), *position); !done) {
+    if (auto done = consumer_->seek(partition_of(key), next); !done) {
       return end_failed(done.error());
     }
   }

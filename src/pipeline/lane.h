@@ -134,7 +134,8 @@ class Lane {
   void serve_control();
   void handle_control();
   bool release(const std::vector<kafka::TopicPartition>& partitions, bool lost);
-  bool holds(const Side& side, const std::vector<kafka::TopicPartition>& partitions) const;
+  static const sink::PartitionRange* range_of(const Side& side, const ledger::Key& key);
+  static bool holds(const Side& side, const std::vector<kafka::TopicPartition>& partitions);
   void fill();
   bool fill_partition(const ledger::Key& key, PartitionState& state);
   void take(const ledger::Key& key, PartitionState& state, kafka::Record record);

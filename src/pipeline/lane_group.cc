@@ -63,13 +63,17 @@ void Lane::handle_control() {
   }
 }
 
-bool Lane::holds(const Side& side, const std::vector<kafka::TopicPartition>& partitions) const {
+const sink::PartitionRange* Lane::range_of(const Side& side, const ledger::Key& key) {
   for (const auto& range : side.batch.partitions) {
-    for (const auto& partition : partitions) {
-      if (range.key == key_of(partition)) return true;
-    }
+    if (range.key == key) return &range;
   }
-  return false;
+  return nullptr;
+}
+
+bool Lane::holds(const Side& side, const std::vector<kafka::TopicPartition>& partitions) {
+  return std::any_of(partitions.begin(), partitions.end(), [&side](const auto& partition) {
+    return range_of(side, key_of(partition)) != nullptr;
+  });
 }
 
 // Gives partitions up: after their batches are applied, or after patience or possession has ended.

@@ -299,6 +299,44 @@ def the_ledger_decides_when_it_is_elsewhere():
             sluice.stop().expect(143)
         check_equal(ledger(db, document), {(topic.name, 0): 18})
 
+def give_a_partition_up(first):
+    topic = Topic(partitions=2)
+    with Database() as db:
+        db.sql(TABLE)
+        document = numbered(topic, db, tuning={"lanes": 1, "linger_ms": 5})
+        rows = produce(topic, 0, 10)
+
+        def more(partition):
+            start = len(rows)
+            sent = topic.produce([Message(value={"id": start + each}, partition=partition) for each in range(5)])
+            rows.extend((start + each, at, offset) for each, (at, offset) in enumerate(sent))
+
+        with Sluice(document) as one:
+            await_rows(one, db, rows, "the first rows")
+            with db.connect(superuser=True) as dba:
+                dba.cursor().execute("BEGIN; LOCK TABLE t")
+                more(first)
+                one.wait_for(lambda: db.value("SELECT count(*) FROM pg_locks WHERE NOT granted"), "a batch waits for the table")
+                more(first)
+                more(1 - first)
+                with Sluice(document) as two:
+                    one.wait_output("partitions given up")
+                    dba.cursor().execute("ROLLBACK")
+                    await_rows(two, db, rows, f"partition {first} in the first batch", 30)
+                    more(0)
+                    more(1)
+                    await_rows(one, db, rows, "more messages", 30)
+                    two.stop().expect(143)
+                one.stop().expect(143)
+
+
+@test
+def a_partition_given_up_while_others_wait_in_two_batches():
+    """One batch waits for a lock, the next holds messages of its partition and of the one that is given up."""
+    for first in (0, 1):  # the group takes one of them away: each is the one in the first batch once
+        give_a_partition_up(first)
+
+
 @test
 def an_open_snapshot_does_not_slow_the_ledger_down():
     """A long report keeps every dead version of the ledger's rows: finding the live one must not read them all."""
