@@ -222,6 +222,7 @@ Async<Result<bool>> run_connect(std::shared_ptr<Connection::Impl> impl, std::str
   }
   Operation operation(impl);
   impl->close();
+  if (const auto own = connect_timeout_of(parameters)) timeout = *own;
   SteadyTime until = steady_clock::now() + timeout;
   if (operation.until()) until = std::min(until, *operation.until());
 

@@ -66,12 +66,12 @@ class Connection {
   // conninfo: a libpq URI or keyword string; one that cannot be read is an Error of domain
   // kDocument, code "target.postgres", without any part of its text (it may be the password).
   // application_name replaces that of conninfo if non-empty. TCP keepalives are switched on unless
-  // conninfo sets them; no startup `options` are sent (poolers refuse them). connect_timeout bounds
-  // TCP, TLS and login together; of several hosts each gets its share. Name resolution is libpq's
-  // getaddrinfo, which blocks the thread: only the resolver's own time-outs bound it (resolv.conf:
-  // by default 5 s a server, twice). An address, or hostaddr, avoids it. A refused login has the
-  // server's SQLSTATE in code; explain_connection_failure (catalog.h) says what the failure means.
-  // An open connection is closed first.
+  // conninfo sets them; no startup `options` are sent (poolers refuse them). connect_timeout,
+  // unless conninfo has its own, bounds TCP, TLS and login together; of several hosts each gets its
+  // share. Name resolution is libpq's getaddrinfo, which blocks the thread: only the resolver's own
+  // time-outs bound it (resolv.conf: by default 5 s a server, twice). An address, or hostaddr,
+  // avoids it. A refused login has the server's SQLSTATE in code; explain_connection_failure
+  // (catalog.h) says what the failure means. An open connection is closed first.
   Async<Result<bool>> connect(std::string conninfo, std::string application_name,
                               std::chrono::milliseconds connect_timeout);
   bool is_open() const;

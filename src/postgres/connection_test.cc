@@ -150,6 +150,19 @@ TEST(RemoveHost, OnePortForAllAndAddressesWithoutNames) {
 
 // ---- errors ----
 
+TEST(ConnectTimeoutOf, SecondsForEachHost) {
+  const auto seconds = [](std::string_view conninfo) {
+    const auto timeout = connect_timeout_of(*parse_conninfo(conninfo));
+    return timeout ? static_cast<int>(timeout->count()) : 0;
+  };
+  EXPECT_EQ(seconds("host=a connect_timeout=5"), 5);
+  EXPECT_EQ(seconds("postgresql://a,b,c/?connect_timeout=5"), 15);
+  EXPECT_EQ(seconds("host=a connect_timeout=1"), 2) << "as libpq has it";
+  EXPECT_EQ(seconds("host=a connect_timeout=0"), 0) << "for ever: the caller's limit";
+  EXPECT_EQ(seconds("host=a connect_timeout=-1"), 0);
+  EXPECT_EQ(seconds("host=a"), 0);
+}
+
 TEST(ConditionName, CodesAndClasses) {
   EXPECT_EQ(condition_name("23505"), "unique_violation");
   EXPECT_EQ(condition_name("08000"), "connection_exception");
@@ -226,6 +239,17 @@ TEST(Connecting, ASilentServerEndsInATimeout) {
   EXPECT_EQ(connection.fd(), -1);
   EXPECT_EQ(connection.wanted_events(), 0);
   EXPECT_FALSE(connection.deadline().has_value());
+}
+
+TEST(Connecting, TheStringsOwnTimeoutCounts) {
+  const SilentServer server;
+  Connection connection;
+  const auto start = std::chrono::steady_clock::now();
+  auto connected =
+      connection.drive(connection.connect(server.conninfo() + " connect_timeout=2", "test", 60s));
+  ASSERT_FALSE(connected.has_value());
+  EXPECT_EQ(connected.error().code, "timeout");
+  EXPECT_LT(std::chrono::steady_clock::now() - start, 20s);
 }
 
 TEST(Connecting, TheOwnersDeadlineCounts) {

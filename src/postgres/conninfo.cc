@@ -4,6 +4,8 @@
 #include <libpq-fe.h>
 
 #include <algorithm>
+#include <charconv>
+#include <chrono>
 #include <memory>
 #include <optional>
 
@@ -193,6 +195,16 @@ bool remove_host(Parameters& parameters, std::string_view host, std::string_view
     return true;
   }
   return false;
+}
+
+std::optional<std::chrono::seconds> connect_timeout_of(const Parameters& parameters) {
+  const auto* value = value_of(parameters, "connect_timeout");
+  int seconds = 0;
+  if (value == nullptr) return std::nullopt;
+  std::from_chars(value->data(), value->data() + value->size(), seconds);
+  if (seconds <= 0) return std::nullopt;
+  constexpr int kLongest = 3600;
+  return std::chrono::seconds(std::clamp(seconds, 2, kLongest)) * host_count(parameters);
 }
 
 Endpoint endpoint_of(const Parameters& parameters) {

@@ -1,6 +1,8 @@
 // Connection strings as lists of parameters. Internal to `postgres`; no I/O.
 #pragma once
 
+#include <chrono>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,6 +31,10 @@ int host_count(const Parameters& parameters);
 // Takes one host (as PQhost and PQport name it) out of the lists of host, hostaddr and port. False
 // if it is not there or is the only one.
 bool remove_host(Parameters& parameters, std::string_view host, std::string_view port);
+
+// connect_timeout of all hosts together, which libpq leaves to those who do not block: seconds for
+// each host, at least 2. Nothing if it is not set, or is set to wait for ever.
+std::optional<std::chrono::seconds> connect_timeout_of(const Parameters& parameters);
 
 Endpoint endpoint_of(const Parameters& parameters);
 

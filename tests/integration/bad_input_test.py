@@ -334,7 +334,7 @@ _connection("unknown-user", lambda db: _with(db, user=f"nobody_there:{SECRET}"),
 _connection("wrong-database", lambda db: _with(db, database="no_such_database"), "no_such_database", "CREATE DATABASE")
 _connection("wrong-host", lambda db: _with(db, host="no-such-host.invalid"), "no-such-host.invalid", retry_for="1s")
 _connection("wrong-port", lambda db: _with(db, port=free_port()), "refused", "listen_addresses", retry_for="1s")
-_connection("port-of-kafka", lambda db: _with(db, port=address(os.environ["SLUICE_KAFKA"])[1]), "not a PostgreSQL server")
+_connection("port-of-kafka", lambda db: _with(db, port=address(os.environ["SLUICE_KAFKA"])[1], options="?connect_timeout=2"), "not a PostgreSQL server")
 _connection("tls-authority-unknown", lambda db: _with(db, options="?sslmode=verify-full&sslrootcert=/etc/hostname"),
             "certificate", "sslrootcert")
 
