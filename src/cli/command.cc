@@ -39,14 +39,24 @@ Examples
   sluice dead-letters list orders.yaml   what was set aside, by cause
   sluice import sink.properties          a task document from a JDBC sink of Kafka Connect
 
-Exit codes of run
-  0  applied, or handled by the failure policy        1  failed
-  2  the document or the command line is wrong        3  halted at a message (on_failure: retain)
-  130, 143  stopped by Ctrl-C or SIGTERM: the batch in flight is committed, the group left)";
+Exit codes: 0 done; 1 failed; 2 the document or the command line is wrong. `sluice run --help` has
+more, and the help of each command says what its own mean.)";
+
+constexpr const char* kCheckFooter = R"(
+Exit codes: 0 nothing stands against a run; 1 there are errors; 2 the document is wrong.)";
+
+constexpr const char* kVerifyFooter = R"(
+Exit codes: 0 all that the topics hold is applied; 1 not all of it, or one of them cannot be read;
+2 the document is wrong.)";
 
 constexpr const char* kRunFooter = R"(
 A run that was killed goes on where the ledger in the target database says; no row is lost or doubled.
-Start it as often as you like: processes of one task share its partitions.)";
+Start it as often as you like: processes of one task share its partitions.
+
+Exit codes
+  0  applied, or handled by the failure policy        1  failed
+  2  the document or the command line is wrong        3  halted at a message (on_failure: retain)
+  130, 143  stopped by Ctrl-C or SIGTERM: the batch in flight is committed, the group left)";
 
 constexpr std::int64_t kMaxRehearsed = 10'000'000;
 
@@ -104,7 +114,6 @@ int execute(int argc, char** argv) {
   CLI::App app{"sluice moves Kafka topics into PostgreSQL tables, exactly once, at COPY speed."};
   app.name("sluice");
   app.require_subcommand(0, 1);  // none: below, after what was not understood is named
-  app.footer(kFooter);
   app.failure_message([](const CLI::App* command, const CLI::Error& error) {
     return fmt::format("error: {}\n  -> {} --help says what is possible\n", error.what(),
                        command->get_parent() != nullptr
@@ -138,6 +147,7 @@ int execute(int argc, char** argv) {
   auto* check = app.add_subcommand(
       "check", "look at Kafka, PostgreSQL, table and rights; write nothing; exit 1 on errors");
   add_common(*check, options);
+  check->footer(kCheckFooter);
   check->add_flag("--json", options.json, "the findings as JSON on standard output");
 
   auto* preview = app.add_subcommand(
@@ -165,6 +175,7 @@ int execute(int argc, char** argv) {
   auto* verify = app.add_subcommand(
       "verify", "compare the ledger with Kafka, by partition; exit 0 if everything is applied");
   add_common(*verify, options);
+  verify->footer(kVerifyFooter);
   verify->add_flag("--json", options.json, "as one JSON object on standard output");
 
   auto* letters = app.add_subcommand(
@@ -219,6 +230,8 @@ int execute(int argc, char** argv) {
       app.add_subcommand("version", "print the versions of sluice and its Kafka client");
   app.set_version_flag("--version", std::string("sluice ") + SLUICE_VERSION);
 
+  app.footer(kFooter);  // last: a command begins with the footer that is there when it is made
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -241,10 +254,7 @@ int execute(int argc, char** argv) {
   if (version->parsed()) return version_command();
   std::fputs(
       "error: a command is missing: run, check, preview, rehearse, verify, dead-letters, import, "
-      "completion or version\n  -> sluice "
-      "--help "
-      "says what is "
-      "possible\n",
+      "completion or version\n  -> sluice --help says what is possible\n",
       stderr);
   return kDocumentWrong;
 }

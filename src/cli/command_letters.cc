@@ -128,7 +128,8 @@ int list_letters_command(const Options& options) {
   for (const auto& cause : *causes) {
     print(fmt::format("{}: {}\n", cause.code, excerpt(first_line(cause.message), 0, 300)));
   }
-  print(fmt::format("{}: {} dead letters, {} causes\n", name, grouped(all), causes->size()));
+  print(fmt::format("{}: {}, {}\n", name, counted(all, "dead letter"),
+                    counted(static_cast<std::int64_t>(causes->size()), "cause")));
   return 0;
 }
 
@@ -165,9 +166,9 @@ int replay_letters_command(const Options& options) {
                                                      {"task_known", report.task_known}}) +
           '\n');
   } else {
-    std::string text = fmt::format("{}: {} letters applied and removed, {} failed again and stay",
-                                   name_of_task(options, *loaded), grouped(report.applied),
-                                   grouped(report.failed));
+    std::string text = fmt::format("{}: {} applied and removed; failed again and left: {}",
+                                   name_of_task(options, *loaded),
+                                   counted(report.applied, "letter"), grouped(report.failed));
     if (report.left > 0) {
       text += fmt::format(", {} not touched (in the hands of another replay, or new)",
                           grouped(report.left));
@@ -205,8 +206,8 @@ int purge_letters_command(const Options& options) {
   if (options.json) {
     print(boost::json::serialize(boost::json::object{{"purged", *purged}}) + '\n');
   } else {
-    print(fmt::format("{}: {} dead letters deleted\n", name_of_task(options, *loaded),
-                      grouped(*purged)));
+    print(fmt::format("{}: {} deleted\n", name_of_task(options, *loaded),
+                      counted(*purged, "dead letter")));
   }
   return 0;
 }

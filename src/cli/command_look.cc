@@ -146,8 +146,9 @@ void print_preview(const pipeline::Preview& preview, const LoadedTask& loaded) {
     print(fmt::format("{}: there is no message behind {}\n", loaded.task.name, from));
     return;
   }
-  print(fmt::format("{}: {} messages from {} of about {} that are there", loaded.task.name,
-                    preview.messages.size(), from, grouped(preview.waiting)));
+  print(fmt::format("{}: {} from {} of about {} that are there", loaded.task.name,
+                    counted(static_cast<std::int64_t>(preview.messages.size()), "message"), from,
+                    grouped(preview.waiting)));
   print(bad == 0 ? "\n" : fmt::format("; {} cannot become a row\n", bad));
 }
 
@@ -210,16 +211,16 @@ void print_rehearsal(const pipeline::RehearsalReport& report, const task::Task& 
                       beginning(report.begun, task)));
     return;
   }
-  print(fmt::format("{}: {} messages of about {} from {}, rolled back\n", task.name,
-                    grouped(report.messages), grouped(report.waiting),
+  print(fmt::format("{}: {} of about {} from {}, rolled back\n", task.name,
+                    counted(report.messages, "message"), grouped(report.waiting),
                     beginning(report.begun, task)));
   if (!report.error) {
-    std::string rows = fmt::format("  {} rows written", grouped(figures.written));
+    std::string rows = fmt::format("  {} written", counted(figures.written, "row"));
     if (figures.keys_there + figures.keys_new > 0) {
       rows += fmt::format(" (keys: {} new, {} that are there)", grouped(figures.keys_new),
                           grouped(figures.keys_there));
     }
-    if (figures.deleted > 0) rows += fmt::format(", {} keys deleted", grouped(figures.deleted));
+    if (figures.deleted > 0) rows += fmt::format(", {} deleted", counted(figures.deleted, "key"));
     if (report.ignored > 0) rows += fmt::format(", {} ignored", grouped(report.ignored));
     if (report.failed > 0) rows += fmt::format(", {} cannot become rows", grouped(report.failed));
     print(rows + '\n');
@@ -319,7 +320,7 @@ void print_verification(const pipeline::Verification& result, const std::string&
                       result.halt->key.partition, result.halt->offset, result.halt->reason));
   }
   if (!result.begun) {
-    print(fmt::format("{}: the ledger does not know this task: it has never run\n", task));
+    print(fmt::format("{}: nothing is known of this task: it has never run\n", task));
   } else if (result.all_applied()) {
     print(fmt::format("{}: everything is applied\n", task));
   } else {

@@ -154,11 +154,11 @@ void print_end(const std::string& task, const pipeline::RunReport& report) {
     }
   }
   for (const auto& error : report.errors) print_error(error);
-  std::string text = fmt::format("{}: {} rows written", task, grouped(tally.written));
+  std::string text = fmt::format("{}: {} written", task, counted(tally.written, "row"));
   if (tally.deleted > 0) text += fmt::format(", {} deleted", grouped(tally.deleted));
-  if (tally.ignored > 0) text += fmt::format(", {} messages ignored", grouped(tally.ignored));
+  if (tally.ignored > 0) text += fmt::format(", {} ignored", counted(tally.ignored, "message"));
   if (tally.discarded > 0) text += fmt::format(", {} discarded", grouped(tally.discarded));
-  if (tally.dead > 0) text += fmt::format(", {} dead letters", grouped(tally.dead));
+  if (tally.dead > 0) text += ", " + counted(tally.dead, "dead letter");
   text += fmt::format(" in {}", human_time(seconds));
   if (report.first_to_last_seconds && *report.first_to_last_seconds > 0) {
     text += fmt::format(" ({} rows/s from the first to the last)",
@@ -224,7 +224,9 @@ int check_command(const Options& options) {
   if (options.json) {
     std::puts(boost::json::serialize(all).c_str());
   } else {
-    std::puts(fmt::format("{} findings: {} errors, {} warnings", findings.size(), errors, warnings)
+    std::puts(fmt::format("{}: {}, {}",
+                          counted(static_cast<std::int64_t>(findings.size()), "finding"),
+                          counted(errors, "error"), counted(warnings, "warning"))
                   .c_str());
   }
   return errors == 0 ? 0 : kFailed;

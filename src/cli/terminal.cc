@@ -69,16 +69,6 @@ void print_table(const std::vector<std::vector<std::string>>& rows) {
   }
 }
 
-std::string grouped(std::int64_t number) {
-  std::string digits = std::to_string(number);
-  const std::size_t first = digits[0] == '-' ? 1 : 0;
-  for (std::size_t i = digits.size(); i > first + 3;) {
-    i -= 3;
-    digits.insert(i, ",");
-  }
-  return digits;
-}
-
 std::string human_time(double seconds) {
   if (seconds < 1) return fmt::format("{:.0f} ms", seconds * 1000);
   if (seconds < 60) return fmt::format("{:.1f} s", seconds);
@@ -123,8 +113,8 @@ void ProgressLine::clear() {
 void ProgressLine::show(const pipeline::Progress& progress) {
   if (!on_) return;
   const auto& tally = progress.tally;
-  std::string line =
-      fmt::format("{} {}  {} rows", task_, progress.state, grouped(tally.written + tally.deleted));
+  std::string line = fmt::format("{} {}  {}", task_, progress.state,
+                                 counted(tally.written + tally.deleted, "row"));
   if (tally.dead > 0) line += fmt::format("  {} dead", grouped(tally.dead));
   if (tally.discarded > 0) line += fmt::format("  {} discarded", grouped(tally.discarded));
   line += fmt::format("  {}/s", grouped(static_cast<std::int64_t>(progress.rows_per_second)));

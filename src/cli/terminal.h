@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/number.h"
 #include "base/result.h"
 #include "pipeline/check.h"
 #include "pipeline/run.h"
@@ -14,8 +15,7 @@ namespace sluice::cli {
 
 // Whether standard error is a terminal that takes colours (NO_COLOR and TERM=dumb are heeded).
 bool is_terminal();
-std::string grouped(std::int64_t number);  // 1,234,567
-std::string human_time(double seconds);    // 850 ms, 12.3 s, 4 min 05 s, 2 h 03 min
+std::string human_time(double seconds);  // 850 ms, 12.3 s, 4 min 05 s, 2 h 03 min
 
 // For standard output, if that is a terminal that takes colours.
 std::string bold(std::string_view text);

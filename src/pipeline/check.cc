@@ -10,6 +10,7 @@
 #include <set>
 #include <variant>
 
+#include "base/number.h"
 #include "kafka/admin.h"
 #include "kafka/errors.h"
 #include "ledger/ledger.h"
@@ -136,7 +137,8 @@ class Check {
     topics_.push_back(topic);
     watermarks_.insert(marks->begin(), marks->end());
     ok("topics", topic.name,
-       fmt::format("{} partitions, offsets for up to {} messages", topic.partitions, messages));
+       fmt::format("{}, offsets for up to {}", counted(topic.partitions, "partition"),
+                   counted(messages, "message")));
   }
 
   void check_group() {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/number.h"
 #include "kafka/errors.h"
 #include "pipeline/failure.h"
 #include "pipeline/look.h"
@@ -133,8 +134,10 @@ class Opening {
         ledger::create_task(db(), handle(), identity_, states_of(topics_), std::move(*start)));
     if (!row) return pass(row);
     opened_.row = std::move(*row);
-    opened_.notes.push_back(fmt::format("task created: {} partitions of {} topics",
-                                        partitions_of(topics_).size(), topics_.size()));
+    opened_.notes.push_back(
+        fmt::format("task created: {} of {}",
+                    counted(static_cast<std::int64_t>(partitions_of(topics_).size()), "partition"),
+                    counted(static_cast<std::int64_t>(topics_.size()), "topic")));
     return true;
   }
 
