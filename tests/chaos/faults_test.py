@@ -59,11 +59,7 @@ def two_processes_killed_in_turn_while_messages_come():
 def a_stopped_process_is_fenced_and_holds_nobody_up():
     """SIGSTOP in mid transaction: locks are held by a process that will not let go of them."""
     random = rng("stop")
-    topic = Topic(partitions=2)
-    rows = produce(topic, 0, 12_000)
-    with Database() as db:
-        db.sql(TABLE)
-        document = numbered(topic, db, tuning={**SMALL, "lanes": 1})
+    with numbered_task(12_000, partitions=2, tuning={**SMALL, "lanes": 1}) as (topic, rows, db, document):
         with Sluice(document) as zombie:
             zombie.wait_for(lambda: count_of(db) > 100, "the first rows", 60)
             stop_within_transaction(zombie, db, random)
@@ -153,20 +149,13 @@ def backends_terminated_at_random_moments():
 def connections_cut_between_sluice_and_postgresql():
     """Answers of COMMIT are lost as well: only the ledger knows whether a batch was applied."""
     random = rng("cut")
-    topic = Topic(partitions=2)
-    rows = produce(topic, 0, 12_000)
-    with Database() as db:
-        db.sql(TABLE)
-        server = urlsplit(db.uri)
-        with Proxy((server.hostname, server.port)) as proxy:
-            document = numbered(topic, db, tuning=SMALL)
-            document["target"]["postgres"] = db.uri.replace(f":{server.port}/", f":{proxy.port}/")
-            with Sluice(document) as sluice:
-                for _ in range(15):
-                    random_moment(sluice, random, lambda: count_of(db), 250, len(rows))
-                    proxy.cut()
-                await_rows(sluice, db, rows, f"after 15 cuts (seed {seed()})", 90)
-                sluice.stop().expect(143)
+    with numbered_task(12_000, partitions=2, tuning=SMALL) as (_, rows, db, document):
+        with proxied(document) as proxy, Sluice(document) as sluice:
+            for _ in range(15):
+                random_moment(sluice, random, lambda: count_of(db), 250, len(rows))
+                proxy.cut()
+            await_rows(sluice, db, rows, f"after 15 cuts (seed {seed()})", 90)
+            sluice.stop().expect(143)
         check_rows(db, rows)
 
 

@@ -13,11 +13,7 @@ from engine import *  # noqa: E402,F403 pylint: disable=wrong-import-position,wi
 @test
 def twenty_kills_into_a_table_without_a_key():
     random = rng("kill-insert")
-    topic = Topic(partitions=4)
-    rows = produce(topic, 0, 60_000)
-    with Database() as db:
-        db.sql(TABLE)
-        document = numbered(topic, db, tuning=SMALL)
+    with numbered_task(60_000, partitions=4, tuning=SMALL) as (topic, rows, db, document):
         kills = []
         for _ in range(20):
             with Sluice(document) as sluice:

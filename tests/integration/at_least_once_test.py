@@ -69,7 +69,7 @@ def commits_wait_for_the_disk():
         check_equal(db.rows("SELECT durable, count(*) FROM t GROUP BY 1"), [("on", 10)])
 
 
-@test
+@concurrent_test
 def kills_lose_nothing():
     random = rng("kills")
     with fixture(tuning=SMALL) as (topic, db, document, _), Feed(topic, at_once=8) as feed:
@@ -83,7 +83,7 @@ def kills_lose_nothing():
         check(group_is_at_the_end(document, topic), "the group is elsewhere")
 
 
-@test
+@concurrent_test
 def lost_sessions_and_answers_lose_nothing():
     random = rng("sessions")
     with fixture(tuning=SMALL) as (topic, db, document, user), Feed(topic, at_once=8) as feed:
@@ -99,7 +99,7 @@ def lost_sessions_and_answers_lose_nothing():
         check(extra > 0, "the batch whose COMMIT nobody answered was not written again")
 
 
-@test
+@concurrent_test
 def two_processes_share_and_one_dies():
     with fixture(partitions=4, tuning=SMALL) as (topic, db, document, _), Feed(topic, at_once=8) as feed:
         with Sluice(document) as one:

@@ -10,6 +10,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "kit"))
 from kit import *  # noqa: E402,F403 pylint: disable=wrong-import-position,wildcard-import,unused-wildcard-import
+from engine import concurrent_test  # noqa: E402 pylint: disable=wrong-import-position
 
 
 def letters(document, action, *arguments, code=0):
@@ -33,7 +34,7 @@ def set_up(count=40, sync=None):
     return database, topic, document
 
 
-@test
+@concurrent_test
 def letters_are_listed_by_cause_and_shown_with_everything():
     _, topic, document = set_up()
     causes = shown(document, "list")
@@ -50,7 +51,7 @@ def letters_are_listed_by_cause_and_shown_with_everything():
     check_equal(shown(document, "show", "--task", "another"), [])
 
 
-@test
+@concurrent_test
 def replay_after_the_table_was_corrected_applies_each_letter_once():
     database, _, document = set_up()
     before = database.value("SELECT count(*) FROM public.t")
@@ -69,7 +70,7 @@ def replay_after_the_table_was_corrected_applies_each_letter_once():
     check_equal(database.value("SELECT count(*) FROM public.t"), before + 10)
 
 
-@test
+@concurrent_test
 def a_letter_that_fails_again_has_its_new_reason():
     database, _, document = set_up()
     database.sql("ALTER TABLE public.t ALTER n TYPE text, ADD CONSTRAINT no_x CHECK (n NOT LIKE '%x')")
@@ -79,7 +80,7 @@ def a_letter_that_fails_again_has_its_new_reason():
                 [("23514", 10), ("not_json", 1)])
 
 
-@test
+@concurrent_test
 def two_replays_at_once_and_one_that_is_killed_double_nothing():
     database, topic = Database(), Topic()
     database.sql("CREATE TABLE public.t (id int, n int)")  # no key: a letter that is applied twice shows
@@ -104,7 +105,7 @@ def two_replays_at_once_and_one_that_is_killed_double_nothing():
     check_equal(database.value("SELECT count(*) FROM sluice.dead_letter"), 0)
 
 
-@test
+@concurrent_test
 def a_letter_of_a_task_that_is_gone_is_taken_by_the_document():
     database, _, document = set_up()
     database.sql("DELETE FROM sluice.task")
@@ -114,7 +115,7 @@ def a_letter_of_a_task_that_is_gone_is_taken_by_the_document():
     check_equal(database.value("SELECT count(*) FROM public.t WHERE n LIKE '%x'"), 10)
 
 
-@test
+@concurrent_test
 def replay_of_a_table_that_is_gone_or_has_lost_a_column_is_refused():
     database, _, document = set_up()
     database.sql("ALTER TABLE public.t DROP n")
@@ -124,7 +125,7 @@ def replay_of_a_table_that_is_gone_or_has_lost_a_column_is_refused():
     check_equal(database.value("SELECT count(*) FROM sluice.dead_letter"), 11, "nothing is lost")
 
 
-@test
+@concurrent_test
 def purge_wants_to_know_which():
     database, _, document = set_up()
     letters(document, "purge", code=2).expect(2, "--all")
@@ -135,7 +136,7 @@ def purge_wants_to_know_which():
     check_equal(database.value("SELECT count(*) FROM sluice.dead_letter"), 0)
 
 
-@test
+@concurrent_test
 def letters_where_there_is_no_ledger():
     database, topic = Database(), Topic()
     database.sql("CREATE TABLE public.t (id int)")

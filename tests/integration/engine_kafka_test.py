@@ -114,11 +114,7 @@ def read_uncommitted_when_told_so():
 @concurrent_test
 def an_open_transaction_is_waited_for():
     """Its messages are behind the last stable offset: not the end for --until-end, and applied once it commits."""
-    topic = Topic()
-    rows = produce(topic, 0, 3)
-    with Database() as db:
-        db.sql(TABLE)
-        document = numbered(topic, db)
+    with numbered_task(3) as (topic, rows, db, document):
         with topic.transaction() as transaction:
             rows_open = [(10, *transaction.produce(numbers(10, 1))[0])]
             until_end(document)
@@ -154,11 +150,7 @@ def every_compression_in_one_topic():
 
 
 def _reached_by(kafka):
-    topic = Topic(partitions=2)
-    rows = produce(topic, 0, 20)
-    with Database() as db:
-        db.sql(TABLE)
-        document = numbered(topic, db, kafka=kafka)
+    with numbered_task(20, partitions=2, kafka=kafka) as (_, rows, db, document):
         Sluice.run(document, command="check").expect(0)
         until_end(document)
         check_rows(db, rows)
@@ -200,11 +192,7 @@ def topics_that_match_later_are_picked_up():
 
 @concurrent_test
 def partition_added_while_running():
-    topic = Topic()
-    rows = produce(topic, 0, 3)
-    with Database() as db:
-        db.sql(TABLE)
-        document = numbered(topic, db, kafka={"topic.metadata.refresh.interval.ms": "1000"})
+    with numbered_task(3, kafka={"topic.metadata.refresh.interval.ms": "1000"}) as (topic, rows, db, document):
         document["source"]["start"] = "latest"  # of what was there at the start; what appears later begins at 0
         with Sluice(document) as sluice:
             sluice.wait_output("partitions assigned")
@@ -304,11 +292,7 @@ def records_lost_while_it_runs_far_behind():
 
 @concurrent_test
 def topic_deleted_and_created_again_between_runs():
-    topic = Topic(partitions=2)
-    rows = produce(topic, 0, 6)
-    with Database() as db:
-        db.sql(TABLE)
-        document = numbered(topic, db)
+    with numbered_task(6, partitions=2) as (topic, rows, db, document):
         until_end(document)
         topic.delete()
         topic.create(2)
@@ -350,11 +334,7 @@ def topic_brought_back_from_a_mirror():
 @concurrent_test
 def topic_created_again_with_other_messages_of_as_many():
     """Ends and offsets are what they were; the message at the last offset is another."""
-    topic = Topic()
-    rows = produce(topic, 0, 10)
-    with Database() as db:
-        db.sql(TABLE)
-        document = numbered(topic, db)
+    with numbered_task(10) as (topic, rows, db, document):
         until_end(document)
         topic.delete()
         topic.create()
@@ -365,11 +345,7 @@ def topic_created_again_with_other_messages_of_as_many():
 
 @concurrent_test
 def topic_deleted_and_created_again_while_running():
-    topic = Topic()
-    rows = produce(topic, 0, 6)
-    with Database() as db:
-        db.sql(TABLE)
-        document = numbered(topic, db, kafka={"topic.metadata.refresh.interval.ms": "1000"})
+    with numbered_task(6, kafka={"topic.metadata.refresh.interval.ms": "1000"}) as (topic, rows, db, document):
         with Sluice(document) as sluice:
             await_rows(sluice, db, rows, "the first messages")
             topic.delete()
@@ -390,14 +366,8 @@ def topic_deleted_and_created_again_while_running():
 @concurrent_test
 def topic_created_again_while_it_starts():
     """Between the look at the topics and the first question of the consumer; the old positions would fit the new topic."""
-    topic = Topic()
-    rows = produce(topic, 0, 6)
-    with Database() as db:
-        db.sql(TABLE)
-        server = urlsplit(db.uri)
-        with Proxy((server.hostname, server.port)) as proxy:
-            document = numbered(topic, db)
-            document["target"]["postgres"] = db.uri.replace(f":{server.port}/", f":{proxy.port}/") + "?sslmode=disable"
+    with numbered_task(6) as (topic, rows, db, document):
+        with proxied(document, encrypted=False) as proxy:
             until_end(document)
             proxy.hold_back(b"coalesce(last_offset, -1)")
             with Sluice(document) as sluice:

@@ -127,11 +127,7 @@ def halt_repaired_by_another_policy():
 
 @concurrent_test
 def halt_ends_every_process_of_the_task():
-    topic = Topic(partitions=2)
-    rows = produce(topic, 0, 10)
-    with Database() as db:
-        db.sql(TABLE)
-        document = numbered(topic, db, tuning={"lanes": 1})
+    with numbered_task(10, partitions=2, tuning={"lanes": 1}) as (topic, rows, db, document):
         with Sluice(document) as one, Sluice(document) as two:
             for sluice in (one, two):
                 await_share(sluice, 1)
@@ -179,11 +175,7 @@ def a_copy_of_the_database_is_another_task():
 
 @concurrent_test
 def another_cluster_is_another_task():
-    topic = Topic()
-    rows = produce(topic, 0, 3)
-    with Database() as db:
-        db.sql(TABLE)
-        document = numbered(topic, db)
+    with numbered_task(3) as (_, rows, db, document):
         until_end(document)
         db.sql("UPDATE sluice.task SET cluster_id = 'AnotherClusterOfLongAgo'")
         until_end(document, code=1, texts=("Kafka cluster AnotherClusterOfLongAgo", "--adopt"))
@@ -192,11 +184,7 @@ def another_cluster_is_another_task():
 
 @concurrent_test
 def a_table_created_again_is_another_one():
-    topic = Topic()
-    rows = produce(topic, 0, 5)
-    with Database() as db:
-        db.sql(TABLE)
-        document = numbered(topic, db)
+    with numbered_task(5) as (topic, rows, db, document):
         until_end(document)
         db.sql("DROP TABLE t; " + TABLE)
         more = produce(topic, 5, 2)
@@ -212,11 +200,7 @@ def a_table_created_again_is_another_one():
 
 @concurrent_test
 def reset_is_refused_while_the_task_runs():
-    topic = Topic()
-    rows = produce(topic, 0, 5)
-    with Database() as db:
-        db.sql(TABLE)
-        document = numbered(topic, db)
+    with numbered_task(5) as (topic, rows, db, document):
         with Sluice(document) as first:
             await_rows(first, db, rows, "the first process")
             ended = Sluice.run(document, "--until-end", "--reset").expect(1, "running elsewhere")
@@ -230,15 +214,9 @@ def reset_is_refused_while_the_task_runs():
 @concurrent_test
 def a_topic_created_again_is_begun_once():
     """One process is held up just before it moves the positions; meanwhile another has moved them, and gone on."""
-    topic = Topic(partitions=2)
-    rows = produce(topic, 0, 6)
-    with Database() as db:
-        db.sql(TABLE)
-        server = urlsplit(db.uri)
-        with Proxy((server.hostname, server.port)) as proxy:
-            document = numbered(topic, db)
-            document["target"]["postgres"] = db.uri.replace(f":{server.port}/", f":{proxy.port}/") + "?sslmode=disable"
-            document["source"]["on_gap"] = "continue"
+    with numbered_task(6, partitions=2) as (topic, rows, db, document):
+        document["source"]["on_gap"] = "continue"
+        with proxied(document, encrypted=False) as proxy:
             until_end(document)
             topic.delete()
             topic.create(2)
@@ -260,11 +238,7 @@ def a_topic_created_again_is_begun_once():
 
 @concurrent_test
 def a_lost_ledger_row_stops_the_task():
-    topic = Topic(partitions=2)
-    rows = produce(topic, 0, 6)
-    with Database() as db:
-        db.sql(TABLE)
-        document = numbered(topic, db)
+    with numbered_task(6, partitions=2) as (topic, rows, db, document):
         until_end(document)
         db.sql("DELETE FROM sluice.ledger WHERE partition = 1")
         until_end(document, code=1, texts=(f"{topic.name}/1", "ledger", "--reset"))
@@ -283,11 +257,7 @@ def a_lost_ledger_row_stops_the_task():
 @concurrent_test
 def the_ledger_decides_when_it_is_elsewhere():
     """Behind (a restored backup): written again from there. Ahead (another process was first): left out."""
-    topic = Topic()
-    rows = produce(topic, 0, 10)
-    with Database() as db:
-        db.sql(TABLE)
-        document = numbered(topic, db)
+    with numbered_task(10) as (topic, rows, db, document):
         with Sluice(document) as sluice:
             await_rows(sluice, db, rows, "the first messages")
             db.sql("DELETE FROM t WHERE o >= 4; UPDATE sluice.ledger SET next_offset = 4")
@@ -330,14 +300,14 @@ def give_a_partition_up(first):
                 one.stop().expect(143)
 
 
-@test
+@concurrent_test
 def a_partition_given_up_while_others_wait_in_two_batches():
     """One batch waits for a lock, the next holds messages of its partition and of the one that is given up."""
     for first in (0, 1):  # the group takes one of them away: each is the one in the first batch once
         give_a_partition_up(first)
 
 
-@test
+@concurrent_test
 def an_open_snapshot_does_not_slow_the_ledger_down():
     """A long report keeps every dead version of the ledger's rows: finding the live one must not read them all."""
     topic = Topic(partitions=2)

@@ -6,7 +6,6 @@ import os
 import pathlib
 import sys
 import tempfile
-from urllib.parse import urlsplit
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "kit"))
 from engine import *  # noqa: E402,F403 pylint: disable=wrong-import-position,wildcard-import,unused-wildcard-import
@@ -217,11 +216,7 @@ _waits("the-role-may-not-log-in", _then_new_sessions("ALTER ROLE {user} NOLOGIN"
 
 @concurrent_test
 def waits_while_the_table_is_locked():
-    topic = Topic()
-    rows = produce(topic, 0, 100)
-    with Database() as db:
-        db.sql(TABLE)
-        document = numbered(topic, db, on_failure="deliver")
+    with numbered_task(100, on_failure="deliver") as (_, rows, db, document):
         blocker = db.connect()
         blocker.autocommit = False
         blocker.cursor().execute("LOCK TABLE t IN SHARE MODE")
@@ -282,25 +277,18 @@ def the_password_changes_while_it_runs():
 
 @concurrent_test
 def postgresql_unreachable_at_start():
-    topic = Topic()
-    rows = produce(topic, 0, 5)
-    with Database() as db:
-        db.sql(TABLE)
-        server = urlsplit(db.uri)
-        with Proxy((server.hostname, server.port), open_now=False) as proxy:
-            document = numbered(topic, db)
-            document["target"]["postgres"] = db.uri.replace(f":{server.port}/", f":{proxy.port}/")
-            with Sluice(document) as sluice:
-                sluice.wait_output("waiting")
-                sluice.wait_output(f"127.0.0.1:{proxy.port}")
-                proxy.open()
-                await_rows(sluice, db, rows, "once PostgreSQL can be reached")
-                proxy.close()
-                rows += produce(topic, 5, 5)
-                sluice.wait_output("retrying")
-                proxy.open()
-                await_rows(sluice, db, rows, "after it was away again")
-                sluice.stop().expect(143)
+    with numbered_task(5) as (topic, rows, db, document):
+        with proxied(document, open_now=False) as proxy, Sluice(document) as sluice:
+            sluice.wait_output("waiting")
+            sluice.wait_output(f"127.0.0.1:{proxy.port}")
+            proxy.open()
+            await_rows(sluice, db, rows, "once PostgreSQL can be reached")
+            proxy.close()
+            rows += produce(topic, 5, 5)
+            sluice.wait_output("retrying")
+            proxy.open()
+            await_rows(sluice, db, rows, "after it was away again")
+            sluice.stop().expect(143)
 
 
 # ---- roles with settings of their own ---------------------------------------------------------------------------------------

@@ -9,11 +9,7 @@ from engine import *  # noqa: E402,F403 pylint: disable=wrong-import-position,wi
 
 @test
 def kafka_restarts_while_it_runs():
-    topic = Topic(partitions=2)
-    rows = produce(topic, 0, 10)
-    with Database() as db:
-        db.sql(TABLE)
-        document = numbered(topic, db, on_failure="deliver")
+    with numbered_task(10, partitions=2, on_failure="deliver") as (topic, rows, db, document):
         with Sluice(document) as sluice:
             await_rows(sluice, db, rows, "before the restart")
             dev("kafka", "down")

@@ -21,11 +21,7 @@ def leaves(sluice, number, code):
 
 
 def _signal_in_mid_work(number, code):
-    topic = Topic(partitions=2)
-    rows = produce(topic, 0, 15_000)
-    with Database() as db:
-        db.sql(TABLE)
-        document = numbered(topic, db, tuning={"batch_rows": 50})
+    with numbered_task(15_000, partitions=2, tuning={"batch_rows": 50}) as (_, rows, db, document):
         with Sluice(document, summary=True) as sluice:
             sluice.wait_for(lambda: db.value("SELECT count(*) FROM t") > 0, "the first rows")
             ended = leaves(sluice, number, code)
@@ -45,11 +41,7 @@ concurrent_test(lambda: _signal_in_mid_work(signal.SIGINT, 130), name="sigint-co
 @concurrent_test
 def sigterm_leaves_the_group():
     """The next member need not wait for the session to time out."""
-    topic = Topic()
-    rows = produce(topic, 0, 3)
-    with Database() as db:
-        db.sql(TABLE)
-        document = numbered(topic, db, kafka={"session.timeout.ms": "45000", "heartbeat.interval.ms": "1000"})
+    with numbered_task(3, kafka={"session.timeout.ms": "45000", "heartbeat.interval.ms": "1000"}) as (topic, rows, db, document):
         with Sluice(document) as sluice:
             await_rows(sluice, db, rows, "the first process")
             leaves(sluice, signal.SIGTERM, 143)
@@ -61,11 +53,7 @@ def sigterm_leaves_the_group():
 
 @concurrent_test
 def sigterm_while_the_table_is_locked():
-    topic = Topic()
-    rows = produce(topic, 0, 100)
-    with Database() as db:
-        db.sql(TABLE)
-        document = numbered(topic, db)
+    with numbered_task(100) as (_, rows, db, document):
         blocker = db.connect()
         blocker.autocommit = False
         blocker.cursor().execute("LOCK TABLE t IN SHARE MODE")

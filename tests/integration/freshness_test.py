@@ -9,7 +9,7 @@ import psycopg2
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "kit"))
 from kit import *  # noqa: E402,F403 pylint: disable=wrong-import-position,wildcard-import,unused-wildcard-import
-from engine import TABLE, Feed, numbered, produce  # noqa: E402 pylint: disable=wrong-import-position
+from engine import TABLE, Feed, concurrent_test, numbered, produce  # noqa: E402 pylint: disable=wrong-import-position
 
 
 def wait_until(database, document, until="clock_timestamp()", timeout="30 s"):
@@ -25,7 +25,7 @@ def wait_until(database, document, until="clock_timestamp()", timeout="30 s"):
         connection.close()
 
 
-@test
+@concurrent_test
 def a_table_is_complete_until_the_end_was_seen():
     database, topic = Database(), Topic(partitions=3)
     database.sql(TABLE)
@@ -42,7 +42,7 @@ def a_table_is_complete_until_the_end_was_seen():
     check_equal(wait_until(database, {"name": "nobody"}), "P0002", "an unknown task")
 
 
-@test
+@concurrent_test
 def whoever_waits_finds_every_message_that_was_there():
     database, topic = Database(), Topic(partitions=3)
     database.sql(TABLE)
@@ -56,7 +56,7 @@ def whoever_waits_finds_every_message_that_was_there():
             check(database.value("SELECT count(*) FROM t") >= sent, f"{sent} messages were sent before the wait")
 
 
-@test
+@concurrent_test
 def a_broker_that_is_gone_makes_nobody_complete():
     database, topic = Database(), Topic()
     database.sql(TABLE)
@@ -71,7 +71,7 @@ def a_broker_that_is_gone_makes_nobody_complete():
     check_equal(database.value("SELECT complete_until FROM sluice.freshness"), until)
 
 
-@test
+@concurrent_test
 def a_halted_task_is_not_waited_for():
     database, topic = Database(), Topic()
     database.sql(TABLE)
@@ -81,7 +81,7 @@ def a_halted_task_is_not_waited_for():
     check_equal(wait_until(database, document), "55000")
 
 
-@test
+@concurrent_test
 def take_over_ends_those_that_run_another_document():
     database, topic = Database(), Topic(partitions=2)
     database.sql(TABLE)

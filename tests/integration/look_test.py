@@ -9,7 +9,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "kit"))
 from kit import *  # noqa: E402,F403 pylint: disable=wrong-import-position,wildcard-import,unused-wildcard-import
-from engine import COLUMNS, TABLE, numbered, produce  # noqa: E402 pylint: disable=wrong-import-position
+from engine import COLUMNS, TABLE, concurrent_test, numbered, produce  # noqa: E402 pylint: disable=wrong-import-position
 
 
 def sluice(command, document, *arguments, code=0):
@@ -26,7 +26,7 @@ def nothing_written(database):
     check_equal(database.value("SELECT count(*) FROM public.t"), 0, "rows")
 
 
-@test
+@concurrent_test
 def preview_shows_the_row_of_each_message_as_postgres_reads_it():
     database, topic = Database(), Topic()
     database.sql("CREATE TABLE public.t (id bigint NOT NULL, price numeric(8,2), at timestamptz, "
@@ -46,7 +46,7 @@ def preview_shows_the_row_of_each_message_as_postgres_reads_it():
     nothing_written(database)
 
 
-@test
+@concurrent_test
 def preview_takes_messages_of_all_partitions_and_goes_on_where_the_task_is():
     database, topic = Database(), Topic(partitions=4)
     database.sql(TABLE)
@@ -64,7 +64,7 @@ def preview_takes_messages_of_all_partitions_and_goes_on_where_the_task_is():
     check_equal(len(shown("preview", document, "--from-start", "--count", "5")["messages"]), 5)
 
 
-@test
+@concurrent_test
 def preview_shows_messages_although_the_target_is_wrong():
     database, topic = Database(), Topic()
     topic.produce(['{"id": 1}'])
@@ -73,7 +73,7 @@ def preview_shows_messages_although_the_target_is_wrong():
     check_equal([error["code"] for error in result["target_errors"]], ["42P01"])
 
 
-@test
+@concurrent_test
 def preview_of_binary_huge_and_no_messages():
     database, topic = Database(), Topic()
     database.sql(TABLE)
@@ -92,7 +92,7 @@ def preview_of_binary_huge_and_no_messages():
     check(all(character >= " " or character == "\n" for character in text), "a terminal gets no control characters")
 
 
-@test
+@concurrent_test
 def preview_is_no_member_of_the_group():
     database, topic = Database(), Topic()
     database.sql(TABLE)
@@ -106,7 +106,7 @@ def preview_is_no_member_of_the_group():
     Sluice.run(changed, "--until-end").expect(0)  # refused if anybody were in the group
 
 
-@test
+@concurrent_test
 def verify_counts_lag_in_messages_and_seconds():
     database, topic = Database(), Topic(partitions=2)
     database.sql(TABLE)
@@ -128,7 +128,7 @@ def verify_counts_lag_in_messages_and_seconds():
     check_equal(shown("verify", document)["all_applied"], True)
 
 
-@test
+@concurrent_test
 def verify_is_not_misled_by_transaction_markers():
     database, topic = Database(), Topic()
     database.sql(TABLE)
@@ -142,7 +142,7 @@ def verify_is_not_misled_by_transaction_markers():
     check_equal((result["partitions"][0]["end"], result["partitions"][0]["lag"]), (3, 0), "nothing to apply")
 
 
-@test
+@concurrent_test
 def verify_names_what_retention_took_and_a_topic_that_is_gone():
     database, topic = Database(), Topic()
     database.sql(TABLE)
@@ -159,7 +159,7 @@ def verify_names_what_retention_took_and_a_topic_that_is_gone():
     check_equal([(each["next_offset"], each["end"]) for each in result["partitions"]], [(10, None)], "the ledger's part")
 
 
-@test
+@concurrent_test
 def verify_shows_a_halt():
     database, topic = Database(), Topic()
     database.sql(TABLE)

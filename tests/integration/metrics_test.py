@@ -11,7 +11,7 @@ import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "kit"))
 from kit import *  # noqa: E402,F403 pylint: disable=wrong-import-position,wildcard-import,unused-wildcard-import
-from engine import TABLE, numbered, produce  # noqa: E402 pylint: disable=wrong-import-position
+from engine import TABLE, concurrent_test, numbered, produce  # noqa: E402 pylint: disable=wrong-import-position
 
 LINE = re.compile(r"^([a-z_]+)(?:\{(.*)\})? (\S+)$")
 
@@ -38,7 +38,7 @@ def scrape(port):
     return found
 
 
-@test
+@concurrent_test
 def metrics_count_rows_failures_batches_and_lag():
     database, topic, port = Database(), Topic(partitions=2), free_port()
     database.sql(TABLE)
@@ -66,7 +66,7 @@ def metrics_count_rows_failures_batches_and_lag():
         check_equal(sluice.stop().code, 143)
 
 
-@test
+@concurrent_test
 def metrics_answer_while_the_task_waits_and_refuse_what_is_not_theirs():
     database, topic, port = Database(), Topic(), free_port()
     database.sql(TABLE)
@@ -112,7 +112,7 @@ def status(port, path, data=None):
         return error.code
 
 
-@test
+@concurrent_test
 def metrics_of_an_address_that_cannot_be_listened_on():
     database, topic = Database(), Topic()
     database.sql(TABLE)

@@ -7,7 +7,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "kit"))
 from kit import *  # noqa: E402,F403 pylint: disable=wrong-import-position,wildcard-import,unused-wildcard-import
-from engine import TABLE, numbered, produce  # noqa: E402 pylint: disable=wrong-import-position
+from engine import TABLE, concurrent_test, numbered, produce  # noqa: E402 pylint: disable=wrong-import-position
 
 
 def rehearse(document, *arguments, code=0):
@@ -19,7 +19,7 @@ def check_untouched(database, rows=0):
     check_equal(database.sql("SELECT nspname FROM pg_namespace WHERE nspname = 'sluice'"), [], "no ledger was made")
 
 
-@test
+@concurrent_test
 def rehearse_counts_what_a_run_would_write():
     database, topic = Database(), Topic(partitions=3)
     database.sql(TABLE)
@@ -32,7 +32,7 @@ def rehearse_counts_what_a_run_would_write():
     check_untouched(database)
 
 
-@test
+@concurrent_test
 def rehearse_of_upserts_tells_new_keys_from_those_that_are_there():
     database, topic = Database(), Topic()
     database.sql("CREATE TABLE public.t (id int PRIMARY KEY, v text); INSERT INTO public.t SELECT n, 'old' FROM "
@@ -49,7 +49,7 @@ def rehearse_of_upserts_tells_new_keys_from_those_that_are_there():
     check_equal((result["rows_written"], result["keys_there"], result["keys_new"]), (31, 11, 20))
 
 
-@test
+@concurrent_test
 def rehearse_groups_failures_by_cause_and_names_where_a_run_would_stop():
     database, topic = Database(), Topic()
     database.sql("CREATE TABLE public.t (id int CHECK (id <> 13), at date)")
@@ -68,7 +68,7 @@ def rehearse_groups_failures_by_cause_and_names_where_a_run_would_stop():
     check_untouched(database)
 
 
-@test
+@concurrent_test
 def rehearse_runs_triggers_and_finds_conflicts_across_batches():
     database, topic = Database(), Topic()
     database.sql("CREATE TABLE public.t (id int UNIQUE); "
@@ -81,7 +81,7 @@ def rehearse_runs_triggers_and_finds_conflicts_across_batches():
     check_untouched(database)
 
 
-@test
+@concurrent_test
 def rehearse_goes_on_where_the_task_is():
     database, topic = Database(), Topic()
     database.sql(TABLE)
@@ -96,7 +96,7 @@ def rehearse_goes_on_where_the_task_is():
     check_equal(database.value("SELECT count(*) FROM public.t"), 10)
 
 
-@test
+@concurrent_test
 def rehearse_without_privileges_says_so():
     database, topic = Database(), Topic()
     database.sql(TABLE)
@@ -106,7 +106,7 @@ def rehearse_without_privileges_says_so():
     check("could not go on" in done.out, done.out)
 
 
-@test
+@concurrent_test
 def rehearse_of_a_locked_table_names_who_holds_it():
     database, topic = Database(), Topic()
     database.sql(TABLE)
@@ -121,7 +121,7 @@ def rehearse_of_a_locked_table_names_who_holds_it():
     check_equal(result["error_class"], "conflict")
 
 
-@test
+@concurrent_test
 def rehearse_of_an_empty_topic():
     database, topic = Database(), Topic()
     database.sql(TABLE)

@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from urllib.parse import urlsplit
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 import confluent_kafka
 
@@ -60,6 +60,16 @@ def numbered(topic: Any, database: Database, **sections: Any) -> Dict[str, Any]:
     document = task_for(topic, database, "public.t", sync=sync, **sections)
     document["source"]["kafka"] = {**document["source"]["kafka"], **QUICK_SESSION, **kafka}
     return document
+
+
+@contextlib.contextmanager
+def numbered_task(count: int, *, partitions: int = 1, **sections: Any) -> Iterator[Tuple[Topic, List[Row], Database, Dict[str, Any]]]:
+    """A topic of so many numbered messages, the rows they make, a database with table t, and the document between them."""
+    topic = Topic(partitions=partitions)
+    rows = produce(topic, 0, count)
+    with Database() as database:
+        database.sql(TABLE)
+        yield topic, rows, database, numbered(topic, database, **sections)
 
 
 def until_end(document: Dict[str, Any], *arguments: str, code: int = 0, texts: Sequence[str] = (), **options: Any) -> Ended:
@@ -305,6 +315,18 @@ class Proxy:
         for end in (source, sink):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+
+
+@contextlib.contextmanager
+def proxied(document: Dict[str, Any], *, encrypted: bool = True, **options: Any) -> Iterator[Proxy]:
+    """A proxy between the document's task and its PostgreSQL."""
+    target = document["target"]
+    server = urlsplit(target["postgres"])
+    with Proxy((server.hostname, server.port), **options) as proxy:
+        target["postgres"] = target["postgres"].replace(f":{server.port}/", f":{proxy.port}/")
+        if not encrypted:
+            target["postgres"] += "?sslmode=disable"
+        yield proxy
 
 
 def address(text: str) -> Tuple[str, int]:
