@@ -187,7 +187,8 @@ int Lane::wait_ms() const {
   } else if (retry_at_ > now) {
     until = std::min(until, retry_at_);
   } else if (!stopping_ && !release_by_ && filling_->batch.partitions.size() > 0) {
-    until = std::min(until, filling_->has_messages() ? now : end_only_at_ + kEndOnlyPeriod);
+    until = std::min(until, filling_->has_messages() ? std::max(now, rest_until_)
+                                                     : end_only_at_ + kEndOnlyPeriod);
   }
   if (release_by_) until = std::min(until, *release_by_);
   if (stopping_) until = std::min(until, stop_by_);

@@ -193,6 +193,7 @@ class Lane {
   std::unique_ptr<Side> in_flight_;
   bool retry_in_flight_ = false;  // in_flight_ holds a batch that is to be applied again
   std::chrono::steady_clock::time_point applying_since_;
+  std::chrono::steady_clock::time_point rest_until_;  // after a batch
   std::chrono::steady_clock::time_point end_only_at_;
   std::chrono::steady_clock::time_point looked_at_;  // the last batch or look
   std::int64_t row_limit_ = 0;  // of a batch; halved by statement timeouts, grows again

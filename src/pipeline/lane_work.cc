@@ -20,6 +20,10 @@ namespace {
 constexpr seconds kLookPeriod{60};
 constexpr seconds kIdleConnection{30};    // then it is given back
 constexpr std::size_t kShapesLimit = 64;  // COPYs of one batch
+// A trickle of messages is not to keep a core busy with transactions of one row each: between two
+// batches that are not full a lane rests for as long as the last one took, but no longer than this,
+// and than tuning.linger_ms.
+constexpr milliseconds kLongestRest{10};
 
 }  // namespace
 
@@ -131,6 +135,7 @@ bool Lane::due() const {
   const auto now = steady_clock::now();
   if (!filling_->has_messages()) return now - end_only_at_ >= kEndOnlyPeriod;
   if (filling_->closed || full() || release_by_) return true;
+  if (now < rest_until_) return false;
   if (now - filling_->opened >= config_.task->tuning.linger) return true;
   return std::none_of(partitions_.begin(), partitions_.end(), [](const auto& item) {
     return item.second.maybe_more && !item.second.ended;
@@ -284,6 +289,9 @@ void Lane::applied() {
   retries_ = 0;
   failing_since_.reset();
   looked_at_ = steady_clock::now();
+  rest_until_ =
+      looked_at_ + std::min<steady_clock::duration>(
+                       {looked_at_ - applying_since_, kLongestRest, config_.task->tuning.linger});
   plan_error_.clear();
   row_limit_ = std::min(config_.task->tuning.batch_rows, row_limit_ * 2);
   last_use_ = steady_clock::now();
