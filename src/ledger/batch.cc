@@ -96,14 +96,15 @@ std::string at_places(std::string_view alias, const Places& places, const std::v
 }  // namespace
 
 // The gate comes first and under the statement's first snapshot; a task row that was changed
-// meanwhile is read anew when FOR SHARE has it.
+// meanwhile is read anew when FOR SHARE has it. (A volatile function keeps a WITH from being pulled
+// into its query.)
 std::string lock_sql(const Handle& handle, const std::vector<Range>& ranges, const Places& places) {
   SLUICE_CHECK(!ranges.empty());
   std::vector<Key> keys;
   keys.reserve(ranges.size());
   for (const Range& range : ranges) keys.push_back(range.key);
   return fmt::format(
-      "WITH gate AS MATERIALIZED (SELECT pg_catalog.pg_advisory_xact_lock_shared({}) IS NULL AS"
+      "WITH gate AS (SELECT pg_catalog.pg_advisory_xact_lock_shared({}) IS NULL AS"
       " unused) SELECT CASE WHEN t.uid = {} THEN t.epoch ELSE {} END FROM gate, {} AS t"
       " WHERE t.id = {} FOR SHARE OF t;"
       "SELECT topic, partition, next_offset, epoch, ctid::text FROM {} WHERE {}task = {} AND {}"

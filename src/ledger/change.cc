@@ -54,10 +54,11 @@ Async<Result<TaskRow>> try_create(postgres::Connection& connection, Handle handl
     names += fmt::format(", {}", name);
     values += ", " + value;
   }
-  auto insert =
-      connection.query(sql::begin() + sql::gate_alone(handle) +
-                       fmt::format("INSERT INTO {} ({}) VALUES ({}) ON CONFLICT (id) DO NOTHING",
-                                   sql::table(handle.schema, "task"), names, values));
+  auto insert = connection.query(sql::begin() + sql::gate_alone(handle) +
+                                 fmt::format("INSERT INTO {0} ({1}) SELECT {2} WHERE NOT EXISTS"
+                                             " (SELECT FROM {0} WHERE id = {3})",
+                                             sql::table(handle.schema, "task"), names, values,
+                                             sql::literal(handle.task)));
   auto inserted = co_await insert;
   if (!inserted) co_return fail(std::move(inserted.error()));
   if (inserted->back().affected() == 0) {
@@ -239,8 +240,7 @@ Async<Result<bool>> try_add(postgres::Connection& connection, Handle handle, std
                   sql::table(handle.schema, "task"), sql::set_list(sql::columns_of(*merged)),
                   sql::literal(handle.task)) +
       (fresh.empty() ? "SELECT 0 WHERE false"
-                     : sql::insert_ledger(handle, std::to_string(epoch), fresh) +
-                           " ON CONFLICT (task, topic, partition) DO NOTHING"));
+                     : sql::insert_ledger(handle, std::to_string(epoch), fresh)));
   auto updated = co_await update;
   if (!updated) co_return fail(std::move(updated.error()));
   auto committing = sql::commit(connection);
@@ -251,8 +251,10 @@ Async<Result<bool>> try_add(postgres::Connection& connection, Handle handle, std
 
 std::string insert_gap(const Handle& handle, std::int64_t epoch, const Gap& gap) {
   return fmt::format(
-      "INSERT INTO {} (task, topic, partition, from_offset, to_offset, epoch, reason)"
-      " VALUES ({}, {}, {}, {}, {}, {}, {}) ON CONFLICT DO NOTHING;",
+      "INSERT INTO {0} (task, topic, partition, from_offset, to_offset, epoch, reason)"
+      " SELECT {1}, {2}, {3}, {4}, {5}, {6}, {7} WHERE NOT EXISTS (SELECT FROM {0} WHERE task = {1}"
+      " AND topic = {2} AND partition = {3} AND from_offset = {4} AND to_offset = {5}"
+      " AND epoch = {6});",
       sql::table(handle.schema, "gap"), sql::literal(handle.task), sql::literal(gap.key.topic),
       gap.key.partition, gap.from, gap.to, epoch, sql::literal(gap.reason));
 }
@@ -403,6 +405,18 @@ Async<Result<TaskRow>> create_task(postgres::Connection& connection, Handle hand
   auto guarded = or_roll_back(connection, std::move(attempt));
   auto result = co_await guarded;
   co_return result;
+}
+
+Async<Result<std::optional<std::string>>> other_task(postgres::Connection& connection,
+                                                     Handle handle) {
+  auto query =
+      connection.query(sql::own_timeouts() +
+                       fmt::format("SELECT id FROM {} WHERE id <> {} ORDER BY id LIMIT 1",
+                                   sql::table(handle.schema, "task"), sql::literal(handle.task)));
+  auto rows = co_await query;
+  if (!rows) co_return fail(std::move(rows.error()));
+  if (rows->back().size() == 0) co_return std::nullopt;
+  co_return std::string(rows->back().text(0, 0));
 }
 
 Async<Result<TaskRow>> raise_epoch(postgres::Connection& connection, Handle handle,

@@ -77,7 +77,10 @@ Async<Result<std::vector<KeptLetter>>> letters(Connection& connection, Handle ha
   auto first = connection.query(fmt::format(
       "SELECT id, coalesce(octet_length(key), 0) + coalesce(octet_length(value), 0) FROM {} WHERE "
       "{} ORDER BY id LIMIT {}{}",
-      table, condition_of(handle, filter), limit, lock ? " FOR UPDATE SKIP LOCKED" : ""));
+      table, condition_of(handle, filter), limit,
+      !lock                                 ? ""
+      : connection.server_version() < 90500 ? " FOR UPDATE"
+                                            : " FOR UPDATE SKIP LOCKED"));
   auto sizes = co_await first;
   if (!sizes) co_return fail(std::move(sizes.error()));
   std::vector<KeptLetter> found;

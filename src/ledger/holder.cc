@@ -18,6 +18,13 @@ struct Holder {
   bool is_stuck = false;
 };
 
+// Before 9.6 nobody can tell whether a backend in mid COPY waits for its client: then it counts
+// only between two statements.
+constexpr std::string_view kWaitsForClient =
+    "coalesce((pg_catalog.row_to_json(a) ->> 'wait_event_type') || '/'"
+    " || (pg_catalog.row_to_json(a) ->> 'wait_event') = 'Client/ClientRead',"
+    " a.state LIKE 'idle in transaction%')";
+
 // The transactions that hold a ledger row: xmax of a locked row is the id of its locker (ours are
 // FOR UPDATE alone, so never a multixact), and pg_locks tells whose that id is. Timestamps as text
 // with all digits, whatever DateStyle and TimeZone are.
@@ -26,14 +33,14 @@ std::string select_holders(const Handle& handle, const std::vector<Key>& keys) {
       "SELECT DISTINCT a.pid, extract(epoch FROM a.backend_start)::numeric(20, 6),"
       " extract(epoch FROM a.xact_start)::numeric(20, 6), coalesce(a.application_name, ''),"
       " coalesce(a.usename::text, ''), a.state IS NOT NULL,"
-      " coalesce(a.wait_event_type = 'Client' AND a.wait_event = 'ClientRead'"
-      " AND a.xact_start < pg_catalog.clock_timestamp() - interval '4 s'"
+      " coalesce({0} AND a.xact_start < pg_catalog.clock_timestamp() - interval '4 s'"
       " AND (a.state = 'active' OR a.state_change < pg_catalog.clock_timestamp() - interval '1 s'),"
       " false)"
-      " FROM {} AS l JOIN pg_catalog.pg_locks k ON k.locktype = 'transactionid' AND k.granted"
+      " FROM {1} AS l JOIN pg_catalog.pg_locks k ON k.locktype = 'transactionid' AND k.granted"
       " AND k.transactionid = l.xmax JOIN pg_catalog.pg_stat_activity a ON a.pid = k.pid"
-      " WHERE l.task = {} AND {} AND a.pid <> pg_catalog.pg_backend_pid()",
-      sql::table(handle.schema, "ledger"), sql::literal(handle.task), sql::among(keys));
+      " WHERE l.task = {2} AND {3} AND a.pid <> pg_catalog.pg_backend_pid()",
+      kWaitsForClient, sql::table(handle.schema, "ledger"), sql::literal(handle.task),
+      sql::among(keys));
 }
 
 std::vector<Holder> read_holders(const postgres::Rows& rows) {
@@ -77,9 +84,8 @@ std::string terminate(const Holder& holder) {
   return fmt::format(
       "SELECT pg_catalog.pg_terminate_backend(a.pid) FROM pg_catalog.pg_stat_activity a"
       " WHERE a.pid = {} AND extract(epoch FROM a.backend_start)::numeric(20, 6) = {}"
-      " AND extract(epoch FROM a.xact_start)::numeric(20, 6) = {}"
-      " AND a.wait_event_type = 'Client' AND a.wait_event = 'ClientRead'",
-      holder.pid, holder.backend_start, holder.xact_start);
+      " AND extract(epoch FROM a.xact_start)::numeric(20, 6) = {} AND {}",
+      holder.pid, holder.backend_start, holder.xact_start, kWaitsForClient);
 }
 
 bool same_transaction(const Holder& a, const Holder& b) {

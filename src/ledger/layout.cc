@@ -6,6 +6,8 @@
 namespace sluice::ledger {
 namespace {
 
+constexpr int kCurrentServer = 120000;
+
 // {0} is the quoted schema. Topics sort as bytes, so that PostgreSQL's order of locks is that of
 // Key. No index on anything that a batch changes: the updates stay HOT, in pages that are kept
 // three quarters empty for them.
@@ -62,12 +64,11 @@ CREATE TABLE {0}.ledger (
   autovacuum_vacuum_scale_factor = 0,
   autovacuum_vacuum_cost_delay = 0,
   autovacuum_analyze_threshold = 100000,
-  autovacuum_analyze_scale_factor = 0,
-  vacuum_truncate = off
+  autovacuum_analyze_scale_factor = 0{3}
 );
 
 CREATE TABLE {0}.dead_letter (
-  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  id {2} PRIMARY KEY,
   task text COLLATE "C" NOT NULL,
   topic text COLLATE "C" NOT NULL,
   partition integer NOT NULL,
@@ -115,7 +116,9 @@ SELECT l.task,
        bool_or(t.halt_reason IS NOT NULL) AS halted
 FROM {0}.ledger l JOIN {0}.task t ON t.id = l.task
 GROUP BY l.task;
+)sql";
 
+constexpr std::string_view kWaitUntil = R"sql(
 CREATE PROCEDURE {0}.wait_until(task text, until timestamptz DEFAULT clock_timestamp(),
                                 timeout interval DEFAULT '10 minutes')
 LANGUAGE plpgsql AS $wait$
@@ -287,10 +290,17 @@ constexpr Comment kComments[] = {
 
 namespace sql {
 
-std::string tables(const std::string& schema) {
+std::string tables(const std::string& schema, int server_version) {
   const std::string quoted = postgres::Connection::identifier(schema);
-  std::string ddl = fmt::format(kTables, quoted, kLayout);
+  const bool has_identity = server_version >= 100000;
+  const bool has_procedures = server_version >= 110000;
+  const bool has_vacuum_truncate = server_version >= 120000;
+  std::string ddl = fmt::format(kTables, quoted, kLayout,
+                                has_identity ? "bigint GENERATED ALWAYS AS IDENTITY" : "bigserial",
+                                has_vacuum_truncate ? ", vacuum_truncate = off" : "");
+  if (has_procedures) ddl += fmt::format(kWaitUntil, quoted);
   for (const auto& [object, text] : kComments) {
+    if (object.starts_with("PROCEDURE") && !has_procedures) continue;
     ddl += fmt::format("COMMENT ON {} IS {};\n", fmt::format(fmt::runtime(object), quoted),
                        literal(text));
   }
@@ -301,7 +311,7 @@ std::string tables(const std::string& schema) {
 
 std::string layout_sql(const std::string& schema) {
   const std::string quoted = postgres::Connection::identifier(schema);
-  return fmt::format("CREATE SCHEMA {};\n{}", quoted, sql::tables(schema));
+  return fmt::format("CREATE SCHEMA {};\n{}", quoted, sql::tables(schema, kCurrentServer));
 }
 
 std::string grant_sql(const std::string& schema, const std::string& role) {

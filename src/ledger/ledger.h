@@ -106,6 +106,11 @@ Async<Result<TaskRow>> create_task(postgres::Connection& connection, Handle hand
                                    Identity identity, std::map<std::string, TopicState> topics,
                                    std::map<Key, std::int64_t> start);
 
+// The id of another task in this ledger, if there is one: servers of 9.4 level lock the whole table
+// of positions for a batch, so that a ledger is for one task there.
+Async<Result<std::optional<std::string>>> other_task(postgres::Connection& connection,
+                                                     Handle handle);
+
 // Raises the epoch: UPDATE task; SELECT ledger rows FOR UPDATE in order; UPDATE them. When it
 // returns, no batch of an older epoch can commit. Returns the task as it is then. The new epoch is
 // the server's clock in microseconds (at least the old one plus 1): a raise after a failover that

@@ -182,7 +182,7 @@ Async<Result<bool>> look_and_create(postgres::Connection& connection, std::strin
     auto schema_query = connection.query(select_schema(schema));
     auto rows = co_await schema_query;
     if (!rows) co_return fail(std::move(rows.error()));
-    std::string ddl = sql::tables(schema);
+    std::string ddl = sql::tables(schema, connection.server_version());
     if (!read_schema(rows->back()).exists) {
       ddl.insert(0, fmt::format("CREATE SCHEMA {};", postgres::Connection::identifier(schema)));
     }

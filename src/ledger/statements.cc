@@ -61,12 +61,15 @@ std::string table(const std::string& schema, std::string_view table) {
 }
 
 std::string begin() {
-  return "BEGIN ISOLATION LEVEL READ COMMITTED;"
-         "SET LOCAL search_path = pg_catalog;"
-         "SET LOCAL client_encoding = 'UTF8';"
-         "SET LOCAL lock_timeout = '5s';"
-         "SET LOCAL statement_timeout = '30s';"
-         "SET LOCAL idle_in_transaction_session_timeout = '30s';"
+  return std::string(
+             "BEGIN ISOLATION LEVEL READ COMMITTED;"
+             "SET LOCAL search_path = pg_catalog;"
+             "SET LOCAL client_encoding = 'UTF8';"
+             "SET LOCAL lock_timeout = '5s';"
+             "SET LOCAL statement_timeout = '30s';"
+             "SELECT ") +
+         postgres::Connection::idle_timeout("30s") +
+         ";"
          "SELECT pg_catalog.set_config('synchronous_commit', 'on', true)"
          " WHERE pg_catalog.current_setting('synchronous_commit') = 'off';";
 }
@@ -163,11 +166,16 @@ std::string insert_ledger(const Handle& handle, const std::string& epoch,
   if (start.empty()) return {};
   std::string rows;
   for (const auto& [key, offset] : start) {
-    rows += fmt::format("{}({}, {}, {}, {}, {})", rows.empty() ? "" : ", ", literal(handle.task),
-                        literal(key.topic), key.partition, offset, epoch);
+    rows +=
+        fmt::format("{}({}::text, {}::text, {}, {}::bigint, {}::bigint)", rows.empty() ? "" : ", ",
+                    literal(handle.task), literal(key.topic), key.partition, offset, epoch);
   }
-  return fmt::format("INSERT INTO {} (task, topic, partition, next_offset, epoch) VALUES {}",
-                     table(handle.schema, "ledger"), rows);
+  return fmt::format(
+      "INSERT INTO {0} (task, topic, partition, next_offset, epoch)"
+      " SELECT * FROM (VALUES {1}) AS n (task, topic, partition, next_offset, epoch)"
+      " WHERE NOT EXISTS (SELECT FROM {0} AS l WHERE l.task = n.task AND l.topic = n.topic"
+      " AND l.partition = n.partition)",
+      table(handle.schema, "ledger"), rows);
 }
 
 std::string among(const std::vector<Key>& keys) {

@@ -14,8 +14,9 @@ namespace sluice::ledger::sql {
 inline constexpr int kLayout = 1;
 
 std::string literal(std::string_view text);
-// The tables of the layout with their comments, in a schema that exists.
-std::string tables(const std::string& schema);
+// The tables of the layout with their comments, in a schema that exists, for a server of that
+// version (as Connection::server_version).
+std::string tables(const std::string& schema, int server_version);
 // "schema".table; `table` is one of ours and needs no quotes.
 std::string table(const std::string& schema, std::string_view table);
 
@@ -41,7 +42,8 @@ Columns columns_of(const Identity& identity);
 Columns columns_of(const std::map<std::string, TopicState>& topics);
 std::string set_list(const Columns& columns);
 
-// INSERT of ledger rows; empty if `start` is.
+// INSERT of the ledger rows that are not there, to be run behind the task's gate; empty if `start`
+// is.
 std::string insert_ledger(const Handle& handle, const std::string& epoch,
                           const std::map<Key, std::int64_t>& start);
 

@@ -182,16 +182,21 @@ class Check {
         db_.query(std::string(Connection::own_timeouts()) +
                   "SELECT current_setting('server_version'), current_user, pg_is_in_recovery(), "
                   "current_setting('default_transaction_read_only'), "
-                  "coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false), "
-                  "pg_backend_pid()"));
+                  "pg_backend_pid(), " +
+                  (db_.server_version() < 90500
+                       ? "NULL"
+                       : "coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), "
+                         "false)")));
     if (!facts) return error("postgres", subject, facts.error()), false;
     const auto& row = facts->back();
     role_ = row.text(0, 1);
     ok("postgres", subject,
        fmt::format("PostgreSQL {}, user {}, TLS {}", row.text(0, 0), role_,
-                   row.boolean(0, 4) ? "on" : "off"));
+                   row.is_null(0, 5)   ? "unknown"
+                   : row.boolean(0, 5) ? "on"
+                                       : "off"));
     // A pooler announces a process of its own making.
-    if (row.integer(0, 5) != db_.backend_pid() && task_.target.pooler == task::Pooler::kNone) {
+    if (row.integer(0, 4) != db_.backend_pid() && task_.target.pooler == task::Pooler::kNone) {
       warn("postgres", subject, "a connection pooler stands in front of the server",
            "If it pools by transactions: target.pooler: transaction. In session mode nothing needs "
            "to be said.");
@@ -263,6 +268,8 @@ class Check {
   bool check_table() {
     auto name = postgres::parse_table_name(task_.target.table);
     if (!name) return error("table", task_.target.table, name.error()), false;
+    const auto served = serves(task_.target.level, db_.server_version());
+    if (!served) return error("postgres", "target.level", served.error()), false;
     auto table = db_.drive(postgres::read_table(db_, *name));
     if (!table) return error("table", task_.target.table, table.error()), false;
     table_ = std::move(*table);

@@ -54,6 +54,8 @@ Result<TargetLook> reach_target(const TaskSource& source, const std::string& app
   if (!connected) {
     return fail(postgres::explain_connection_failure(connected.error(), look.endpoint, {}));
   }
+  auto served = serves(source.task.target.level, db.server_version());
+  if (!served) return fail(served.error());
   db.set_deadline(steady_clock::now() + kQueryTime);
   auto name = postgres::parse_table_name(source.task.target.table);
   if (!name) return fail(name.error());
@@ -67,6 +69,20 @@ Result<TargetLook> reach_target(const TaskSource& source, const std::string& app
   if (!zone) return fail(zone.error());
   look.zone = std::move(*zone);
   return look;
+}
+
+Result<bool> serves(task::Level level, int server_version) {
+  const bool current = level == task::Level::kCurrent;
+  if (server_version >= (current ? 120000 : 90400)) return true;
+  const std::string version =
+      server_version >= 100000
+          ? std::to_string(server_version / 10000)
+          : fmt::format("{}.{}", server_version / 10000, server_version / 100 % 100);
+  return fail(
+      Domain::kPostgres, "0A000",
+      fmt::format("the server is PostgreSQL {}, older than {}", version, current ? "12" : "9.4"),
+      current ? "Set target.level: postgresql_9_4: it serves 9.4 and later."
+              : "Sluice writes to PostgreSQL 9.4 and later.");
 }
 
 Result<bool> apart_from_ledger(const postgres::TableInfo& table, const std::string& schema) {

@@ -33,8 +33,12 @@ struct TargetLook {
   postgres::TableInfo table;
   std::shared_ptr<const postgres::TimeZone> zone;  // of sync.time_zone; nullptr for UTC
 };
-// A connection failure comes explained. Error if the table lies in the ledger's schema.
+// A connection failure comes explained. Error if the table lies in the ledger's schema, or
+// if the server is older than target.level allows.
 Result<TargetLook> reach_target(const TaskSource& source, const std::string& application_name);
+
+// Whether the server is one that target.level means.
+Result<bool> serves(task::Level level, int server_version);
 
 // The ledger's schema holds nothing but the ledger: a target in it would be granted, copied and
 // dropped together with it.

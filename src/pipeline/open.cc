@@ -128,6 +128,7 @@ class Opening {
 
   Result<bool> create() {
     if (auto free = start_group_is_free(); !free) return free;
+    if (auto alone = ledger_is_ours_alone(); !alone) return alone;
     auto start = start_positions(*opened_.admin, task_, topics_, opened_.watermarks);
     if (!start) return pass(start);
     auto row = db().drive(
@@ -139,6 +140,20 @@ class Opening {
                     counted(static_cast<std::int64_t>(partitions_of(topics_).size()), "partition"),
                     counted(static_cast<std::int64_t>(topics_.size()), "topic")));
     return true;
+  }
+
+  Result<bool> ledger_is_ours_alone() {
+    if (task_.target.level == task::Level::kCurrent) return true;
+    auto other = db().drive(ledger::other_task(db(), handle()));
+    if (!other) return pass(other);
+    if (!*other) return true;
+    return fail(Domain::kDocument, "target.ledger_schema",
+                fmt::format("the ledger in schema \"{}\" holds the positions of task \"{}\", and "
+                            "with target.level: postgresql_9_4 a ledger is for one task: a batch "
+                            "locks the whole of it",
+                            handle().schema, **other),
+                fmt::format("Give this task its own: target.ledger_schema: \"{}_{}\".",
+                            handle().schema, task_.name));
   }
 
   Result<bool> start_group_is_free() {

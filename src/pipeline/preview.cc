@@ -100,11 +100,11 @@ class Previewing {
                              Connection::identifier(column.name), info->type.name);
     }
     db().set_deadline(steady_clock::now() + seconds(60));
-    auto made = db().drive(
-        db().query(fmt::format("BEGIN; SELECT set_config('statement_timeout', '60s', true), "
-                               "set_config('idle_in_transaction_session_timeout', '0', true), {}; "
-                               "CREATE TEMPORARY TABLE sluice_preview ({}) ON COMMIT DROP",
-                               sink::reading_settings(*plan_), columns)));
+    auto made = db().drive(db().query(
+        fmt::format("BEGIN; SELECT set_config('statement_timeout', '60s', true), "
+                    "{}, {}; "
+                    "CREATE TEMPORARY TABLE sluice_preview ({}) ON COMMIT DROP",
+                    Connection::idle_timeout("0"), sink::reading_settings(*plan_), columns)));
     if (!made) return fail(made.error());
     return true;
   }

@@ -282,12 +282,6 @@ std::string TableInfo::qualified() const {
 }
 
 Async<Result<TableInfo>> read_table(Connection& connection, TableName name) {
-  if (connection.is_open() && connection.server_version() < 120000) {
-    co_return fail(Domain::kPostgres, "0A000",
-                   fmt::format("the server is PostgreSQL {}, older than 12",
-                               connection.server_version() / 10000),
-                   "Sluice writes to PostgreSQL 12 and later.");
-  }
   // The table may be dropped between the two looks: then look again.
   while (true) {
     Async<Result<std::vector<Rows>>> resolving = connection.query(resolve_sql(name));

@@ -5,14 +5,21 @@
 namespace sluice::postgres {
 namespace {
 
-// {0} is the oid everywhere below; braces of fmt are doubled.
+// {0} is the oid everywhere below; braces of fmt are doubled. What servers before 12 do not have is
+// asked of row_to_json, which has what there is: NULL then.
 
 // The order of the columns is that in which read_relation (catalog.cc) takes them.
 constexpr std::string_view kRelationSql = R"(
 SELECT n.nspname, c.relname, c.relkind, c.relpersistence = 'u',
        EXISTS (SELECT FROM pg_catalog.pg_rewrite r
                WHERE r.ev_class = c.oid AND r.ev_type IN ('2', '3') AND r.ev_enabled <> 'D'),
-       pg_catalog.row_security_active(c.oid),
+       coalesce((pg_catalog.row_to_json(c) ->> 'relrowsecurity')::boolean, false)
+         AND NOT EXISTS (SELECT FROM pg_catalog.pg_roles r
+                         WHERE r.rolname = current_user
+                               AND (r.rolsuper OR coalesce((pg_catalog.row_to_json(r) ->>
+                                                            'rolbypassrls')::boolean, false)))
+         AND (NOT pg_catalog.pg_has_role(c.relowner, 'USAGE')
+              OR coalesce((pg_catalog.row_to_json(c) ->> 'relforcerowsecurity')::boolean, false)),
        pg_catalog.has_any_column_privilege(c.oid, 'INSERT'),
        pg_catalog.has_any_column_privilege(c.oid, 'UPDATE'),
        pg_catalog.has_table_privilege(c.oid, 'DELETE'),
@@ -22,14 +29,16 @@ SELECT n.nspname, c.relname, c.relkind, c.relpersistence = 'u',
        pg_catalog.has_database_privilege(pg_catalog.current_database(), 'TEMPORARY'),
        CASE WHEN c.relkind IN ('v', 'f')
             THEN pg_catalog.pg_relation_is_updatable(c.oid, true) ELSE 0 END,
-       c.relispartition
+       coalesce((pg_catalog.row_to_json(c) ->> 'relispartition')::boolean, false)
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid = {0};)";
 
 constexpr std::string_view kColumnsSql = R"(
 SELECT a.attname, a.attnum, a.atttypid, a.atttypmod,
        pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull,
-       pg_catalog.pg_get_expr(d.adbin, d.adrelid), a.attgenerated <> '', a.attidentity,
+       pg_catalog.pg_get_expr(d.adbin, d.adrelid),
+       coalesce(pg_catalog.row_to_json(a) ->> 'attgenerated' <> '', false),
+       coalesce(pg_catalog.row_to_json(a) ->> 'attidentity', ''),
        pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'INSERT'),
        pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'UPDATE'),
        pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'SELECT'),
@@ -101,7 +110,7 @@ WITH target(oid) AS (
 SELECT i.relname, x.indisprimary, x.indisvalid AND x.indisready AND x.indislive, x.indimmediate,
        x.indpred IS NOT NULL, x.indisexclusion, a.attname,
        pg_catalog.pg_get_indexdef(x.indexrelid, key.place::int, true),
-       NOT coalesce(l.collisdeterministic, true) OR t.typname = 'citext'
+       NOT coalesce((pg_catalog.row_to_json(l) ->> 'collisdeterministic')::boolean, true) OR t.typname = 'citext'
 FROM target
 JOIN pg_catalog.pg_index x ON x.indrelid = target.oid AND x.indisunique
 JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid
@@ -109,7 +118,7 @@ CROSS JOIN LATERAL pg_catalog.unnest(x.indkey) WITH ORDINALITY AS key(number, pl
 LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = key.number
 LEFT JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
 LEFT JOIN pg_catalog.pg_collation l ON l.oid = x.indcollation[key.place::int - 1]
-WHERE key.place <= x.indnkeyatts
+WHERE key.place <= coalesce((pg_catalog.row_to_json(x) ->> 'indnkeyatts')::int, x.indnatts)
 ORDER BY x.indisprimary DESC, i.relname, key.place;)";
 
 // tgtype: bit 0 row level, bit 1 BEFORE, bit 6 INSTEAD OF (pg_trigger.h).
@@ -124,8 +133,13 @@ SELECT pg_catalog.format('%I %s', conname, pg_catalog.pg_get_constraintdef(oid))
 FROM pg_catalog.pg_constraint WHERE conrelid = {0} AND contype = 'f' ORDER BY conname;)";
 
 constexpr std::string_view kPartitionsSql = R"(
-SELECT relid::pg_catalog.regclass::text
-FROM pg_catalog.pg_partition_tree({0}) WHERE relid <> {0} ORDER BY 1 LIMIT 100;)";
+WITH RECURSIVE part(oid) AS (
+  SELECT inhrelid FROM pg_catalog.pg_inherits JOIN pg_catalog.pg_class c ON c.oid = inhparent
+  WHERE inhparent = {0} AND c.relkind = 'p'
+  UNION
+  SELECT i.inhrelid FROM part JOIN pg_catalog.pg_inherits i ON i.inhparent = part.oid
+)
+SELECT oid::pg_catalog.regclass::text FROM part ORDER BY 1 LIMIT 100;)";
 
 constexpr std::string_view kParentsSql = R"(
 SELECT inhparent::pg_catalog.regclass::text
@@ -188,7 +202,7 @@ std::string candidates_sql(const TableName& name) {
              "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
              "WHERE c.relkind IN ('r', 'p', 'v', 'f') AND n.nspname <> 'information_schema' "
              "AND n.nspname !~ '^pg_' AND pg_catalog.has_schema_privilege(n.oid, 'USAGE') "
-             "AND NOT c.relispartition "
+             "AND NOT coalesce((pg_catalog.row_to_json(c) ->> 'relispartition')::boolean, false) "
              "AND pg_catalog.abs(pg_catalog.octet_length(c.relname::text) - {}) <= 4 "
              "ORDER BY c.relname = {} DESC, n.nspname = {} DESC, n.nspname, c.relname LIMIT 20000; "
              "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = {});",

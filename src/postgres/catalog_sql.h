@@ -1,4 +1,4 @@
-// The SQL that reads the catalog. Internal to `postgres`. All of it works on PostgreSQL 12 to 18
+// The SQL that reads the catalog. Internal to `postgres`. All of it works on PostgreSQL 9.4 to 18
 // and for any role: catalogs are readable by everybody.
 #pragma once
 

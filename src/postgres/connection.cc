@@ -342,10 +342,21 @@ std::string Connection::literal(std::string_view text) {
   return quoted;
 }
 
+std::string Connection::idle_timeout(std::string_view value) {
+  // Before 9.6 a setting of our own, which nobody reads, takes its place.
+  return fmt::format(
+      "pg_catalog.set_config(CASE WHEN pg_catalog.current_setting('server_version_num')::integer <"
+      " 90600 THEN 'sluice.idle_timeout' ELSE 'idle_in_transaction_session_timeout' END,"
+      " '{}', true)",
+      value);
+}
+
 std::string_view Connection::own_timeouts() {
-  return "SELECT pg_catalog.set_config('statement_timeout', '60s', true),"
-         " pg_catalog.set_config('lock_timeout', '5s', true),"
-         " pg_catalog.set_config('idle_in_transaction_session_timeout', '30s', true);";
+  static const std::string kSql =
+      "SELECT pg_catalog.set_config('statement_timeout', '60s', true),"
+      " pg_catalog.set_config('lock_timeout', '5s', true), " +
+      idle_timeout("30s") + ";";
+  return kSql;
 }
 
 std::string Connection::identifier(std::string_view name) {

@@ -124,6 +124,9 @@ class Connection {
   // transaction, or of that query, time-outs that a role or database sets are replaced by ours.
   // Those are made for its people's queries, and would end ours or never let them through.
   static std::string_view own_timeouts();
+  // The call that sets idle_in_transaction_session_timeout for this transaction, where the server
+  // has it (9.6).
+  static std::string idle_timeout(std::string_view value);
 
  private:
   // Shared with the frames of suspended operations, which may outlive the Connection.

@@ -111,6 +111,11 @@ std::string update_sql(const Plan& plan, const std::string& states, const Staged
                      picked(plan, staged.pick), where);
 }
 
+// Rows of the stage whose key the table does not have.
+std::string not_there(const Plan& plan) {
+  return fmt::format("NOT EXISTS (SELECT FROM {} AS t WHERE {})", plan.target, same_key(plan));
+}
+
 std::string on_conflict(const Plan& plan, const std::string& states, bool only_new) {
   if (plan.way == Way::kStageInsert) return {};
   const std::string keys = key_list(plan);
@@ -145,16 +150,26 @@ std::string key_list(const Plan& plan) {
 std::string merge_sql(const Plan& plan, const std::string& states, const Staged& staged) {
   if (plan.write == task::Write::kUpdate) return update_sql(plan, states, staged);
   const std::string columns = column_list(plan, states);
-  std::string sql = fmt::format("INSERT INTO {} AS t", plan.target);
+  // Without ON CONFLICT: first what is there, then what is not.
+  const bool two = plan.way == Way::kStageMerge && !plan.on_conflict;
+  std::string sql;
+  if (two && plan.write == task::Write::kUpsert && !staged.only_new) {
+    sql = update_sql(plan, states, staged);
+    if (!sql.empty()) sql += "; ";
+  }
+  sql += fmt::format("INSERT INTO {}", plan.target);
+  if (!two) sql += " AS t";  // not in 9.4, which would not need it
   if (!columns.empty()) sql += fmt::format(" ({})", columns);
   if (plan.overriding) sql += " OVERRIDING SYSTEM VALUE";
   sql += fmt::format(" SELECT {} FROM {}", columns, picked(plan, staged.pick));
-  if (staged.shape) sql += " WHERE " + of_shape(plan, staged);
+  std::string where = of_shape(plan, staged);
+  if (two) add(where, " AND ", not_there(plan));
+  if (!where.empty()) sql += " WHERE " + where;
   // Of two new rows that a unique index takes for one, the earlier message's is to be there first.
   if (plan.write == task::Write::kInsertIgnore && staged.pick == Pick::kAll) {
     sql += " ORDER BY s." + plan.stage_sequence;
   }
-  return sql + on_conflict(plan, states, staged.only_new);
+  return two ? sql : sql + on_conflict(plan, states, staged.only_new);
 }
 
 std::string twice_sql(const Plan& plan) {
@@ -163,8 +178,8 @@ std::string twice_sql(const Plan& plan) {
 }
 
 std::string missing_sql(const Plan& plan) {
-  return fmt::format("SELECT s.{} FROM {} AS s WHERE NOT EXISTS (SELECT FROM {} AS t WHERE {})",
-                     plan.stage_sequence, kStage, plan.target, same_key(plan));
+  return fmt::format("SELECT s.{} FROM {} AS s WHERE {}", plan.stage_sequence, kStage,
+                     not_there(plan));
 }
 
 std::string staged_columns(const Plan& plan) {

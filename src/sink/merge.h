@@ -35,7 +35,9 @@ std::string column_list(const Plan& plan, const std::string& states);
 std::string key_list(const Plan& plan);
 
 // INSERT ... ON CONFLICT or UPDATE of the staged rows of the shape `states`; an INSERT alone under
-// kStageInsert. Empty: rows of this shape change nothing.
+// kStageInsert. Without Plan::on_conflict an UPDATE, then an INSERT of the keys that are not there:
+// between the two somebody else may insert one, which is the error 23505 then, and finds it there
+// at the next attempt. Empty: rows of this shape change nothing.
 std::string merge_sql(const Plan& plan, const std::string& states, const Staged& staged);
 // A row if one key is staged twice, in two spellings.
 std::string twice_sql(const Plan& plan);

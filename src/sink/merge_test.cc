@@ -75,6 +75,24 @@ TEST(Merge, NamesWhatTheShapeHas) {
   EXPECT_EQ(merge_sql(plan, ".kk", {}), "");
 }
 
+TEST(Merge, WithoutOnConflictUpdatesAndInserts) {
+  Plan plan = plan_of(task::Write::kUpsert);
+  plan.on_conflict = false;
+  const std::string missing = "NOT EXISTS (SELECT FROM t AS t WHERE t.\"id\" = s.\"id\")";
+  EXPECT_EQ(merge_sql(plan, "..k", {.shape = 2}),
+            "UPDATE t AS t SET \"a\" = s.\"a\" FROM pg_temp.sluice_stage AS s "
+            "WHERE t.\"id\" = s.\"id\" AND s.shape = 2; "
+            "INSERT INTO t (\"id\", \"a\") SELECT \"id\", \"a\" FROM pg_temp.sluice_stage AS s "
+            "WHERE s.shape = 2 AND " +
+                missing);
+  const std::string inserted =
+      "INSERT INTO t (\"id\") SELECT \"id\" FROM pg_temp.sluice_stage AS s WHERE " + missing;
+  EXPECT_EQ(merge_sql(plan, ".kk", {}), inserted) << "nothing but the key";
+  EXPECT_EQ(merge_sql(plan, ".kk", {.only_new = true}), inserted);
+  plan.write = task::Write::kInsertIgnore;
+  EXPECT_EQ(merge_sql(plan, "...", {}).find("UPDATE"), std::string::npos);
+}
+
 TEST(Merge, SkipsOnlyWhatItCanCompare) {
   Plan plan = plan_of(task::Write::kUpdate);
   plan.skip_unchanged = true;

@@ -87,6 +87,7 @@ class Compiler {
     plan_.on_tombstone = task_.sync.on_tombstone;
     plan_.deletes = plan_.on_tombstone == task::OnTombstone::kDelete;
     plan_.skip_unchanged = task_.sync.unchanged == task::Unchanged::kSkip;
+    plan_.on_conflict = task_.target.level == task::Level::kCurrent;
     plan_.time_zone = task_.sync.time_zone;
     plan_.target = plan_.table.qualified();
     choose_way();
@@ -172,6 +173,13 @@ class Compiler {
 
   // insert_ignore without a key: every unique index arbitrates, if there is one and it can.
   void require_any_index() {
+    if (!plan_.on_conflict) {
+      errors_.push_back(document_error(
+          "sync.primary_key", "left out, with write: insert_ignore at target.level: postgresql_9_4",
+          "Name the columns that say which rows are there already: without ON CONFLICT the server "
+          "cannot look at every unique index."));
+      return;
+    }
     const bool own =
         plan_.table.kind == RelationKind::kTable || plan_.table.kind == RelationKind::kPartitioned;
     if (own && plan_.table.unique_indexes.empty()) {

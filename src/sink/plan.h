@@ -62,6 +62,7 @@ struct Plan {
   // One key can be spelt in several ways: its bytes in binary, or in text, do not decide equality.
   bool loose_key_binary = false;
   bool loose_key_text = false;
+  bool on_conflict = true;   // the server has INSERT ... ON CONFLICT
   bool keeps = false;        // some column has on_absent: keep
   bool insert_only = false;  // some column has update: false
   bool skip_unchanged = false;

@@ -282,16 +282,17 @@ Async<Outcome> Writer::settle_doubt(std::vector<ledger::Range> ranges,
 // semicolon; two results.
 std::string Writer::begin_sql(const Plan& plan) const {
   // Joins of a stage and the table go by the key's index, not by reading the table.
-  const bool by_index = plan.deletes || plan.write == task::Write::kUpdate;
+  const bool by_index = plan.deletes || plan.write == task::Write::kUpdate ||
+                        (plan.way == Way::kStageMerge && !plan.on_conflict);
   return fmt::format(
       "BEGIN ISOLATION LEVEL READ COMMITTED; "
       "SELECT set_config('lock_timeout', '5s', true), "
       "set_config('statement_timeout', '{}', true), "
-      "set_config('idle_in_transaction_session_timeout', '30s', true), "
+      "{}, "
       "set_config('enable_hashjoin', '{}', true), set_config('enable_mergejoin', '{}', true), "
       "{}{}; ",
-      config_.statement_timeout.count(), by_index ? "off" : "on", by_index ? "off" : "on",
-      reading_settings(plan), config_.ledger ? "" : kDurable);
+      config_.statement_timeout.count(), Connection::idle_timeout("30s"), by_index ? "off" : "on",
+      by_index ? "off" : "on", reading_settings(plan), config_.ledger ? "" : kDurable);
 }
 
 // The target's lock, then what it is now: the last two results are for fits().

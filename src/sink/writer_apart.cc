@@ -11,6 +11,15 @@ using postgres::Connection;
 using postgres::Rows;
 using std::chrono::steady_clock;
 
+namespace {
+
+std::string_view wal_position(const Connection& connection) {
+  return connection.server_version() < 100000 ? "pg_current_xlog_insert_location"
+                                              : "pg_current_wal_insert_lsn";
+}
+
+}  // namespace
+
 Async<Result<bool>> Writer::begin_apart(const Plan& plan) {
   SLUICE_CHECK(config_.on_failure == task::OnFailure::kDiscard && !apart_);
   Async<Result<bool>> connecting = connect();
@@ -23,8 +32,9 @@ Async<Result<bool>> Writer::begin_apart(const Plan& plan) {
   }
   connection_.set_deadline(steady_clock::now() + config_.statement_timeout + kServerPatience);
   // Kafka may be slow to bring the next batch.
-  std::string sql = begin_sql(plan) + "SET LOCAL idle_in_transaction_session_timeout = '120s'; " +
-                    "SELECT pg_current_wal_insert_lsn(); " + target_sql(plan);
+  std::string sql =
+      fmt::format("{}SELECT {}; SELECT {}(); {}", begin_sql(plan), Connection::idle_timeout("120s"),
+                  wal_position(connection_), target_sql(plan));
   Async<Result<std::vector<Rows>>> opening = connection_.query(std::move(sql));
   auto opened = co_await opening;
   if (!opened) co_return fail(opened.error());
@@ -82,10 +92,8 @@ Async<Writer::Step> Writer::count_keys(const Plan& plan) {
 Async<Result<Apart>> Writer::roll_back_apart() {
   SLUICE_CHECK(apart_.has_value());
   connection_.set_deadline(steady_clock::now() + kServerPatience);
-  std::string sql = fmt::format(
-      "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), {})::bigint; "
-      "ROLLBACK",
-      Connection::literal(apart_from_));
+  std::string sql = fmt::format("SELECT ({}() - {}::pg_lsn)::bigint; ROLLBACK",
+                                wal_position(connection_), Connection::literal(apart_from_));
   Async<Result<std::vector<Rows>>> ending = connection_.query(std::move(sql));
   auto ended = co_await ending;
   if (!ended) co_return fail(ended.error());

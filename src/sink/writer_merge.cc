@@ -45,7 +45,8 @@ Async<Writer::Step> Writer::merge_piece(Batch& batch, const Plan& plan, std::siz
   });
   // One statement refuses a key that is there twice (21000), but each shape is a statement of its
   // own, and UPDATE takes any of the two: those are looked for in one stage.
-  const bool together = plan.write == task::Write::kUpdate || (loose && !one_shape);
+  const bool together =
+      plan.write == task::Write::kUpdate || (loose && (!one_shape || !plan.on_conflict));
   Async<Step> merging =
       together ? merge_staged(batch, plan, Pick::kAll) : merge_shapes(batch, plan);
   auto merged = co_await merging;

@@ -72,6 +72,7 @@ Node to_node(const Target& target) {
   node.add("table", Node::string(target.table));
   node.add("ledger_schema", Node::string(target.ledger_schema));
   node.add("pooler", choice(kPoolerNames, target.pooler));
+  node.add("level", choice(kLevelNames, target.level));
   return node;
 }
 
@@ -147,8 +148,8 @@ Node to_node(const Task& task) {
 
 bool is_hashed(std::string_view path) {
   if (path.starts_with("source.kafka.")) return path == "source.kafka.isolation.level";
-  constexpr std::string_view kLeftOut[] = {"description", "tuning", "retry_for", "target.postgres",
-                                           "target.pooler"};
+  constexpr std::string_view kLeftOut[] = {"description",     "tuning",        "retry_for",
+                                           "target.postgres", "target.pooler", "target.level"};
   return std::find(std::begin(kLeftOut), std::end(kLeftOut), path) == std::end(kLeftOut);
 }
 

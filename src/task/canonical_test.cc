@@ -50,6 +50,7 @@ TEST(Canonical, HasEveryDefaultAndSortedNames) {
       R"("extra_fields":"ignore","mode":"mapping","nul":"fail","on_tombstone":"fail","only_if_newer":null,)"
       R"("primary_key":null,)"
       R"("time_zone":"UTC","unchanged":"write","write":"insert"},"target":{"ledger_schema":"sluice",)"
+      R"("level":"current",)"
       R"("pooler":"none","postgres":"host=h password=*** user=u","table":"t"},"tuning":{)"
       R"("batch_bytes":"16 MB","batch_rows":20000,"copy_format":"auto","lanes":null,"linger_ms":500,)"
       R"("memory_mb":32}})");
@@ -103,6 +104,7 @@ TEST(Hash, DoesNotSeeWhatChangesNoRow) {
   task.retry_for.reset();
   task.target.postgres = "host=other password=new";
   task.target.pooler = Pooler::kTransaction;
+  task.target.level = Level::kPostgres94;
   task.source.kafka["sasl.password"] = "new";
   task.source.kafka["bootstrap.servers"] = "other:9092";
   EXPECT_EQ(hash_of(task), hash);

@@ -173,6 +173,7 @@ TEST(Names, AreThoseOfTheTable) {
   same("sync.on_tombstone", kOnTombstoneNames);
   same("sync.unchanged", kUnchangedNames);
   same("target.pooler", kPoolerNames);
+  same("target.level", kLevelNames);
   same("sync.columns[].on_absent", kOnAbsentNames);
   same("sync.columns[].on_null", kOnNullNames);
   same("sync.columns[].unit", kUnitNames);

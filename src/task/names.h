@@ -30,6 +30,8 @@ inline constexpr Name<OnTombstone> kOnTombstoneNames[] = {{"fail", OnTombstone::
                                                           {"ignore", OnTombstone::kIgnore}};
 inline constexpr Name<Pooler> kPoolerNames[] = {{"none", Pooler::kNone},
                                                 {"transaction", Pooler::kTransaction}};
+inline constexpr Name<Level> kLevelNames[] = {{"current", Level::kCurrent},
+                                              {"postgresql_9_4", Level::kPostgres94}};
 inline constexpr Name<Unchanged> kUnchangedNames[] = {{"write", Unchanged::kWrite},
                                                       {"skip", Unchanged::kSkip}};
 inline constexpr Name<OnAbsent> kOnAbsentNames[] = {{"default", OnAbsent::kDefault},

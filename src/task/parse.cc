@@ -327,6 +327,7 @@ void Parser::read_target() {
   });
   read_text("target.table", task_.target.table, is_table_name);
   read_choice("target.pooler", kPoolerNames, task_.target.pooler);
+  read_choice("target.level", kLevelNames, task_.target.level);
   read_text("target.ledger_schema", task_.target.ledger_schema,
             [](std::string_view text) { return is_identifier(text) && !text.starts_with("pg_"); });
 }
@@ -546,6 +547,16 @@ void Parser::read_tuning() {
   Tuning& tuning = task_.tuning;
   if (const Node* node = valid_.at("tuning.lanes")) {
     tuning.lanes = static_cast<int>(*parse_integer(node->text));
+  }
+  // An UPDATE of such a server locks the ledger's whole table: a second lane would wait for the
+  // first.
+  if (task_.target.level == Level::kPostgres94) {
+    if (tuning.lanes.value_or(1) > 1) {
+      valid_.refuse("tuning.lanes",
+                    fmt::format("{}, together with target.level: postgresql_9_4", *tuning.lanes),
+                    "1");
+    }
+    tuning.lanes = 1;
   }
   read_integer("tuning.batch_rows", tuning.batch_rows);
   if (const Node* node = valid_.at("tuning.batch_bytes")) {

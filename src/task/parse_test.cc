@@ -245,6 +245,10 @@ TEST(Target, ChecksNames) {
   EXPECT_EQ(good(with("target.pooler", "\"transaction\"")).target.pooler, Pooler::kTransaction);
   expect_error(with("target.pooler", "\"session\""), "target.pooler",
                {"found \"session\"", "none, transaction"});
+  EXPECT_EQ(good(with("target.level", "\"postgresql_9_4\"")).target.level, Level::kPostgres94);
+  EXPECT_EQ(good(with("target.level", "\"postgresql_9_4\"")).tuning.lanes, 1);
+  expect_error(with("target.level", "\"9.4\""), "target.level",
+               {"found \"9.4\"", "current, postgresql_9_4"});
   expect_error(with("target.ledger_schema", "\"pg_x\""), "target.ledger_schema",
                {"found \"pg_x\"", "not beginning with pg_"});
 }

@@ -132,6 +132,15 @@ constexpr auto kKeys = std::to_array<Key>({
          "What stands between Sluice and PostgreSQL. transaction: a pooler such as PgBouncer in "
          "transaction mode; nothing of a session is then relied on between transactions. See "
          "docs/delivery.md."},
+    {.path = "target.level",
+     .type = Type::kChoice,
+     .default_text = "current",
+     .allowed = "current|postgresql_9_4",
+     .since = "0.1",
+     .what =
+         "What the server can. current: PostgreSQL 12 and later. postgresql_9_4: servers down to "
+         "9.4 and warehouses made of them, such as Greenplum 6: no ON CONFLICT, one lane, and a "
+         "ledger_schema that no other task uses. See docs/delivery.md."},
 
     {.path = "sync",
      .type = Type::kSection,
@@ -371,7 +380,8 @@ constexpr auto kKeys = std::to_array<Key>({
      .max = 60 * kSecond,
      .since = "0.1",
      .what = "The longest that a batch goes on growing, in milliseconds. An idle lane never waits "
-             "for it."},
+             "for it; between two small batches a lane rests as long as the last one took, but no "
+             "longer than this, and than 10 ms."},
     {.path = "tuning.memory_mb",
      .type = Type::kInteger,
      .default_text = "32",

@@ -38,6 +38,7 @@ enum class Nul : std::uint8_t { kFail, kStrip, kReplace };
 enum class ExtraFields : std::uint8_t { kIgnore, kFail, kColumn };
 enum class OnTombstone : std::uint8_t { kFail, kDelete, kIgnore };
 enum class Pooler : std::uint8_t { kNone, kTransaction };
+enum class Level : std::uint8_t { kCurrent, kPostgres94 };
 enum class Unchanged : std::uint8_t { kWrite, kSkip };
 enum class OnAbsent : std::uint8_t { kDefault, kNull, kKeep, kFail };
 enum class OnNull : std::uint8_t { kNull, kDefault, kFail };
@@ -66,6 +67,7 @@ struct Target {
   std::string table;     // as written: schema.table, quoted names allowed
   std::string ledger_schema = "sluice";
   Pooler pooler = Pooler::kNone;
+  Level level = Level::kCurrent;
 };
 
 struct Column {

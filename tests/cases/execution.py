@@ -28,6 +28,7 @@ class Setting:
     spread: int = 1  # partitions of a case that does not say how many
     fail_point: str = ""
     action: str = "kill"
+    target: Tuple[Tuple[str, Any], ...] = ()
 
 
 def fail_points() -> List[str]:
@@ -47,6 +48,7 @@ def all_settings() -> List[Setting]:
         Setting("lanes", (("lanes", 4),), spread=4),
         Setting("text", (("copy_format", "text"),)),
         Setting("binary", (("copy_format", "binary"),)),
+        Setting("postgresql_9_4", (("lanes", 1),), target=(("level", "postgresql_9_4"),)),
     ]
     for point in fail_points():
         settings.append(Setting(f"kill-{point}", (("batch_rows", 2),), fail_point=point))
@@ -137,6 +139,7 @@ class Execution:
             login = f"{quote(role)}:{quote(role)}"
             document["target"]["postgres"] = urlunsplit(
                 parts._replace(netloc=f"{login}@{parts.hostname}:{parts.port}"))
+        document["target"].update(self.setting.target)
         tuning = dict(self.setting.tuning)
         if self.setting.fail_point and "batch_rows" in document.get("tuning", {}):
             del tuning["batch_rows"]  # the case has several batches as it is

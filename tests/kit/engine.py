@@ -110,8 +110,9 @@ def await_rows(sluice: Sluice, database: Database, expected: Sequence[Row], what
 
 def ledger(database: Database, document: Dict[str, Any]) -> Dict[Tuple[str, int], int]:
     """Next offset to apply by topic and partition."""
+    schema = document["target"].get("ledger_schema", "sluice")
     return {(topic, partition): offset for topic, partition, offset in database.rows(
-        "SELECT topic, partition, next_offset FROM sluice.ledger WHERE task = %s", (document["name"],))}
+        f"SELECT topic, partition, next_offset FROM {schema}.ledger WHERE task = %s", (document["name"],))}
 
 
 def group_of(database: Database, document: Dict[str, Any]) -> str:

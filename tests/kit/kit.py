@@ -514,7 +514,8 @@ class Database:
                 eventually(lambda: load_time() != loaded, "pg_hba.conf is read again")
 
             try:
-                write("\n".join(["host all postgres 127.0.0.1/32 scram-sha-256", *lines]))
+                method = "scram-sha-256" if server.server_version >= 100000 else "md5"
+                write("\n".join([f"host all postgres 127.0.0.1/32 {method}", *lines]))
                 yield
             finally:
                 write(before)

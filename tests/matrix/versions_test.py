@@ -11,7 +11,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "kit"))
 from engine import *  # noqa: E402,F403 pylint: disable=wrong-import-position,wildcard-import,unused-wildcard-import
 
-VERSIONS = ("12", "14", "15", "16", "17", "18")
+VERSIONS = ("9.6", "10", "11", "12", "14", "15", "16", "17", "18")
 
 
 def killed_and_again(db, document, topic, rows, count, random):
@@ -34,9 +34,13 @@ def version(number):
     changes.produce([Message(value={"id": each % 50, "n": each}, key=str(each % 50)) for each in range(1_000)])
     changes.produce([Message(value=None, key="7"), Message(value='{"id": 60, "n": -1}', key="60"), Message(value="no", key="x")])
     with PostgresServer(number) as server, server.use(), Database() as db:
-        check_equal(db.value("SHOW server_version_num")[:2], number, "the server's version")
+        check(db.value("SHOW server_version").startswith(number + "."), "the server's version")
         db.sql(TABLE)
         document = numbered(topic, db, tuning=SMALL)
+        old = float(number) < 12
+        if old:
+            Sluice.run(document, "--until-end").expect(1, f"PostgreSQL {number}", "target.level: postgresql_9_4")
+            document["target"]["level"] = "postgresql_9_4"
         Sluice.run(document, command="check").expect(0)
         killed_and_again(db, document, topic, len(rows), lambda: count_of(db), random)
         check_rows(db, rows, "insert")
@@ -46,15 +50,20 @@ def version(number):
         db.sql("CREATE TABLE public.u (id int PRIMARY KEY, n int CHECK (n >= 0))")
         upserts = task_for(changes, db, "public.u", sync={"write": "upsert", "on_tombstone": "delete"}, on_failure="deliver", tuning=SMALL)
         upserts["source"]["kafka"].update(QUICK_SESSION)
+        if old:
+            upserts["target"]["level"] = "postgresql_9_4"
+            Sluice.run(upserts, "--until-end").expect(2, document["name"], "ledger_schema")
+            upserts["target"]["ledger_schema"] = "sluice_u"
         killed_and_again(db, upserts, changes, 900, lambda: db.value("SELECT coalesce(max(n), 0) FROM public.u"), random)
         check_equal(dict(db.rows("SELECT id, n FROM public.u")), {each % 50: each for each in range(950, 1_000) if each % 50 != 7}, "upsert")
-        check_equal(db.rows("SELECT convert_from(value, 'UTF8'), code FROM sluice.dead_letter ORDER BY 1"),
+        letters = f"{upserts['target'].get('ledger_schema', 'sluice')}.dead_letter"
+        check_equal(db.rows(f"SELECT convert_from(value, 'UTF8'), code FROM {letters} ORDER BY 1"),
                     [("no", "not_json"), ('{"id": 60, "n": -1}', "23514")], "dead letters")
 
         # SCRAM, and TLS checked against the server's own authority.
         uri = f"{db.uri}?sslmode=verify-full&sslrootcert={os.environ['SLUICE_POSTGRES_CA']}"
         document["target"]["postgres"] = uri
-        with db.host_rules("hostssl all sluice 127.0.0.1/32 scram-sha-256"):
+        with db.host_rules(f"hostssl all sluice 127.0.0.1/32 {'md5' if number == '9.6' else 'scram-sha-256'}"):
             rows += produce(topic, 2_000, 10)
             until_end(document)
             check_rows(db, rows, "with TLS")
