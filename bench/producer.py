@@ -17,7 +17,7 @@ TICK_S = 0.001
 
 def main() -> None:
     topic, partitions, count, rate = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
-    producer = confluent_kafka.Producer({"bootstrap.servers": os.environ["SLUICE_KAFKA"], "linger.ms": 0})
+    producer = confluent_kafka.Producer({"bootstrap.servers": os.environ["SLUICE_KAFKA"], "linger.ms": 1})
     producer.list_topics(topic, timeout=10)  # connected before the clock starts
     began = time.monotonic()
     number = 0
