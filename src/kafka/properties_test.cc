@@ -125,7 +125,7 @@ TEST(ConsumerProperties, OursStandAndTheUsersWinWhereTheyMay) {
   EXPECT_EQ("cooperative-sticky", merged.at("partition.assignment.strategy"));
   EXPECT_EQ("read_uncommitted", merged.at("isolation.level"));
   EXPECT_EQ("6000", merged.at("session.timeout.ms"));
-  EXPECT_EQ("2000", merged.at("heartbeat.interval.ms"));
+  EXPECT_EQ("300", merged.at("heartbeat.interval.ms"));
   EXPECT_EQ("mine", merged.at("client.id"));
   EXPECT_EQ("fetch,metadata", merged.at("debug"));
   EXPECT_EQ("read_committed", consumer_properties(config_with({})).at("isolation.level"));

@@ -6,6 +6,7 @@ that passed and one for each test that failed.
 """
 
 import argparse
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -62,14 +63,15 @@ def main():
     parser.add_argument("--seed", type=int)
     arguments = parser.parse_args()
     total = failed = 0
-    for name, command in programs(arguments.build):
-        passed, failures = run(name, command, arguments)
-        total += passed
-        failed += len(failures)
-        if passed and not failures:
-            print(f"ok {name} ({passed} tests)", flush=True)
-        for test, why in failures:
-            print(f"FAIL {test}: {why}", flush=True)
+    tests = programs(arguments.build)
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for (name, _), (passed, failures) in zip(tests, pool.map(lambda test: run(*test, arguments), tests)):
+            total += passed
+            failed += len(failures)
+            if passed and not failures:
+                print(f"ok {name} ({passed} tests)", flush=True)
+            for test, why in failures:
+                print(f"FAIL {test}: {why}", flush=True)
     print(f"{total} passed, {failed} failed", flush=True)
     sys.exit(1 if failed else 0)
 
