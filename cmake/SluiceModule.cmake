@@ -51,7 +51,6 @@ function(sluice_module module)
   if(tests AND SLUICE_TESTS)
     add_executable(${module}_test ${tests})
     target_link_libraries(${module}_test PRIVATE sluice_${module} ${ARG_PRIVATE} sluice_test_main)
-    target_compile_options(${module}_test PRIVATE $<$<CONFIG:Debug>:-O0>) # a third of the build's time is theirs
     add_test(NAME unit/${module} COMMAND ${module}_test WORKING_DIRECTORY ${CMAKE_BINARY_DIR})
     set_property(TEST unit/${module} PROPERTY LABELS unit)
   endif()

@@ -158,7 +158,7 @@ std::string merge_sql(const Plan& plan, const std::string& states, const Staged&
     if (!sql.empty()) sql += "; ";
   }
   sql += fmt::format("INSERT INTO {}", plan.target);
-  if (!two) sql += " AS t";  // not in 9.4, which would not need it
+  if (plan.way == Way::kStageMerge && !two) sql += " AS t";  // for ON CONFLICT; 9.4 cannot
   if (!columns.empty()) sql += fmt::format(" ({})", columns);
   if (plan.overriding) sql += " OVERRIDING SYSTEM VALUE";
   sql += fmt::format(" SELECT {} FROM {}", columns, picked(plan, staged.pick));
