@@ -212,9 +212,10 @@ def freeze_process(campaign):
 
 
 @trouble
-def crash_postgres(_):
+def crash_postgres(campaign):
     dev("postgres", "down", "immediate")
     dev("postgres", "up")
+    campaign.database.close()  # the connections of the test itself, which are broken too
 
 
 @trouble
