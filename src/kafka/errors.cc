@@ -12,7 +12,7 @@ namespace {
 // Errors that stay until somebody changes the configuration, an ACL or a topic. What is not named
 // here may heal: the unknown is waited for, because a broker can answer almost anything while it
 // starts.
-constexpr std::array<std::string_view, 26> kConfiguration = {
+constexpr std::array<std::string_view, 23> kConfiguration = {
     "_AUTHENTICATION",
     "_SSL",
     kProtocolMismatch,
@@ -30,9 +30,6 @@ constexpr std::array<std::string_view, 26> kConfiguration = {
     "TOPIC_AUTHORIZATION_FAILED",
     "GROUP_AUTHORIZATION_FAILED",
     "CLUSTER_AUTHORIZATION_FAILED",
-    "UNKNOWN_TOPIC_OR_PART",
-    "_UNKNOWN_TOPIC",
-    "_UNKNOWN_PARTITION",
     "TOPIC_EXCEPTION",
     "INVALID_GROUP_ID",
     "UNSUPPORTED_VERSION",
@@ -40,6 +37,13 @@ constexpr std::array<std::string_view, 26> kConfiguration = {
     "UNSUPPORTED_COMPRESSION_TYPE",
     "INCONSISTENT_GROUP_PROTOCOL",
 };
+constexpr std::array<std::string_view, 3> kUnknownTopic = {"UNKNOWN_TOPIC_OR_PART",
+                                                           "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION"};
+
+template <std::size_t N>
+bool any_of(const std::array<std::string_view, N>& codes, std::string_view code) {
+  return std::find(codes.begin(), codes.end(), code) != codes.end();
+}
 
 bool contains(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
@@ -117,8 +121,12 @@ std::string_view headline(std::string_view code) {
 }  // namespace
 
 bool is_environment(const Error& error) {
-  return error.domain == Domain::kKafka && std::find(kConfiguration.begin(), kConfiguration.end(),
-                                                     error.code) == kConfiguration.end();
+  return error.domain == Domain::kKafka && !any_of(kConfiguration, error.code) &&
+         !is_unknown_topic(error);
+}
+
+bool is_unknown_topic(const Error& error) {
+  return error.domain == Domain::kKafka && any_of(kUnknownTopic, error.code);
 }
 
 Endpoint endpoint_of(const std::map<std::string, std::string>& properties) {

@@ -16,6 +16,9 @@ namespace sluice::kafka {
 // protocol).
 bool is_environment(const Error& error);
 
+// True if the topic, or a partition of it, is not there (any more), or may not be described.
+bool is_unknown_topic(const Error& error);
+
 // The code that Admin gives an endpoint that accepts connections but does not speak the configured
 // protocol: TLS listener with a plaintext client, SASL listener without SASL, not a Kafka broker.
 // Ours: librdkafka reports these as _TRANSPORT, which a restarting broker causes as well.

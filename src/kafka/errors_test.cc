@@ -97,6 +97,18 @@ TEST(Explain, NamesThePlaceAndTheRemedy) {
       mentions(topic.remedy, "--allow-principal User:alice --operation Read --topic 'orders'"));
   EXPECT_FALSE(mentions(explain(kEndpoint, "CLUSTER_AUTHORIZATION_FAILED", "no").message,
                         "cannot be reached"));
+  EXPECT_TRUE(mentions(explain_about(kEndpoint, "_UNKNOWN_TOPIC", "x", "topic", "orders").message,
+                       "has no topic \"orders\""));
+}
+
+TEST(Explain, TellsAnUnknownTopicFromWhatHeals) {
+  for (const char* code : {"UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION"}) {
+    const auto gone = explain_about(kEndpoint, code, "Local: x", "topic", "orders");
+    EXPECT_TRUE(is_unknown_topic(gone)) << code;
+    EXPECT_FALSE(is_environment(gone)) << code;
+    EXPECT_TRUE(mentions(gone.message, "\"orders\"")) << gone.message;
+  }
+  EXPECT_FALSE(is_unknown_topic(explain(kEndpoint, "_TRANSPORT", "x")));
 }
 
 TEST(Explain, RecognisesAListenerOfAnotherProtocol) {

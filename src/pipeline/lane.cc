@@ -9,6 +9,7 @@
 
 #include "base/fail_point.h"
 #include "base/log.h"
+#include "kafka/errors.h"
 #include "pipeline/failure.h"
 
 namespace sluice::pipeline {
@@ -252,7 +253,7 @@ void Lane::end_with(LaneEnd end) {
 
 void Lane::end_failed(Error error) {
   LaneEnd end;
-  end.kind = LaneEnd::Kind::kFailed;
+  end.kind = kafka::is_unknown_topic(error) ? LaneEnd::Kind::kGap : LaneEnd::Kind::kFailed;
   end.error = std::move(error);
   end_with(std::move(end));
 }

@@ -82,7 +82,7 @@ struct LaneEnd {
     kStopped,  // as asked
     kHalted,   // policy retain: `key`, `offset`, `error`, `excerpt`
     kFenced,   // a newer epoch: read the task again
-    kGap,      // the position of `key` is outside its log: `offset`
+    kGap,      // `error`: Kafka does not have what comes next (retention, topic gone): look again
     kFailed,   // `error`
   };
   Kind kind = Kind::kStopped;

@@ -113,8 +113,10 @@ void Lane::handle_event(const ledger::Key& key, PartitionState& state,
     case kafka::PartitionEvent::Kind::kOffsetInvalid: {
       LaneEnd end;
       end.kind = LaneEnd::Kind::kGap;
-      end.key = key;
-      end.offset = state.next;
+      end.error = fail(Domain::kLedger, "gap",
+                       fmt::format("{}/{}: Kafka refuses offset {}, the position of this task",
+                                   key.topic, key.partition, state.next))
+                      .value();
       return end_with(std::move(end));
     }
     case kafka::PartitionEvent::Kind::kError:

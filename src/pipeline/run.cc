@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "base/log.h"
+#include "kafka/errors.h"
 #include "pipeline/check.h"
 #include "pipeline/completeness.h"
 #include "pipeline/failure.h"
@@ -33,6 +34,7 @@ constexpr int kAutoLanes = 2;
 constexpr seconds kMarkPeriod{1};  // complete_at, while it is not yet that of the last look
 constexpr seconds kFirstWatch{1};
 constexpr int kRestartsInARow = 5;
+constexpr seconds kTopicReturns{10};  // so long a topic may be gone from under a running task
 constexpr seconds kMembersLeave{12};  // session.timeout.ms and a little; see nobody_runs_it()
 
 bool passes(const Error& error) {
@@ -151,13 +153,18 @@ class Supervisor {
         }
         return true;
       }
-      const Error& error = opened.error();
+      Error& error = opened.error();
       const bool patient = !task_.retry_for || steady_clock::now() - since < *task_.retry_for;
       const bool may_heal = opened_before_ ? passes(error) : worth_waiting(error);
       // The group knows a member that left or was killed for a while longer.
       const bool may_leave = error.domain == Domain::kLedger && error.code == "running" &&
                              steady_clock::now() - since < kMembersLeave;
-      if (!(may_heal || may_leave) || !patient) {
+      // Whoever deletes a topic under a running task is probably about to create it again.
+      const bool gone = opened_before_ && kafka::is_unknown_topic(error);
+      const bool may_return = gone && (task_.source.on_gap == task::OnGap::kContinue ||
+                                       steady_clock::now() - since < kTopicReturns);
+      if (gone) error.remedy = "It was there before: was it deleted, or its ACL changed?";
+      if (!(may_heal || may_leave || may_return) || !patient) {
         end(error.domain == Domain::kDocument ? RunEnd::kBadDocument : RunEnd::kFailed, error);
         return false;
       }
@@ -354,7 +361,7 @@ class Supervisor {
   bool watch_topics() {
     if (stopped_by_others()) return false;  // an idle lane would learn it a minute later
     auto topics = opened_.admin->topics(task_.source.topics, milliseconds(2'000));
-    if (!topics) return true;  // lanes report what matters
+    if (!topics) return !kafka::is_unknown_topic(topics.error());  // lanes report the rest
     for (const auto& topic : *topics) {
       const auto known = opened_.row.topics.find(topic.name);
       if (known != opened_.row.topics.end() && !known->second.id.empty() && !topic.id.empty() &&
@@ -387,13 +394,13 @@ class Supervisor {
   void judge_ends() {
     const LaneEnd* halted = nullptr;
     const LaneEnd* failed = nullptr;
+    const LaneEnd* gap = nullptr;
     bool fenced = false;
-    bool gap = false;
     for (const auto& end : ends_of_lanes_) {
       if (end.kind == LaneEnd::Kind::kHalted) halted = &end;
       if (end.kind == LaneEnd::Kind::kFailed) failed = &end;
+      if (end.kind == LaneEnd::Kind::kGap) gap = &end;
       fenced = fenced || end.kind == LaneEnd::Kind::kFenced;
-      gap = gap || end.kind == LaneEnd::Kind::kGap;
     }
     if (halted != nullptr) return halt(*halted);
     if (failed != nullptr) return end(RunEnd::kFailed, failed->error);
@@ -402,12 +409,13 @@ class Supervisor {
     if (now - restarted_at_ > seconds(60)) restarts_ = 0;
     restarted_at_ = now;
     if (++restarts_ > kRestartsInARow) {
-      end(RunEnd::kFailed, fail(Domain::kLedger, gap ? "gap" : "fenced",
-                                gap ? "the broker keeps refusing a position of this task"
-                                    : "the ledger's epoch keeps changing under this process",
-                                "Look for another process that runs this task.")
-                               .value());
+      if (gap != nullptr) return end(RunEnd::kFailed, gap->error);
+      return end(RunEnd::kFailed, fail(Domain::kLedger, "fenced",
+                                       "the ledger's epoch keeps changing under this process",
+                                       "Look for another process that runs this task.")
+                                      .value());
     }
+    if (gap != nullptr) (void)wait_for(gap->error, restarts_ - 1);
   }
 
   // Policy retain: what stopped the task is written down before the process ends, in a transaction

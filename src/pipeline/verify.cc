@@ -6,6 +6,7 @@
 #include <chrono>
 #include <limits>
 
+#include "kafka/errors.h"
 #include "pipeline/look.h"
 #include "pipeline/sample.h"
 
@@ -93,7 +94,7 @@ Result<Verification> verify(const TaskSource& source, StopSignal stop) {
   auto reached = reach_source(source, "sluice-" + source.task.name);
   if (reached) {
     from = std::move(*reached);
-  } else if (reached.error().code == "UNKNOWN_TOPIC_OR_PART") {
+  } else if (kafka::is_unknown_topic(reached.error())) {
     result.problems.push_back(reached.error());
   } else {
     return fail(reached.error());

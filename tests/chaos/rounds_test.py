@@ -160,9 +160,7 @@ class Campaign:
                 self.start()
             for process in list(self.processes):
                 ended = process.wait(60)
-                # The client may be the first to see that a topic is gone. It says too little: to be mended.
-                gone = "desired partition is no longer available" in ended.err
-                why = ended.code == 1 and (gone or all(text in ended.err for text in texts))
+                why = ended.code == 1 and all(text in ended.err for text in texts)
                 check(why or ended.code == -signal.SIGKILL or self._refused_at_start(process, ended),
                       f"code {ended.code}, not refused by {texts}: {ended.err[-1500:]}")
                 self._forget(process, ended)

@@ -364,6 +364,41 @@ def topic_deleted_and_created_again_while_running():
 
 
 @concurrent_test
+def topic_gone_from_under_a_running_task():
+    """For so long that the client reports its partitions as unknown: it is waited for, and then judged like any other."""
+    with numbered_task(6, partitions=3, kafka={"topic.metadata.refresh.interval.ms": "300"}) as (topic, rows, db, document):
+
+        def delete(sluice):
+            topic.delete()
+            sluice.wait_output("has no topic", 30)
+
+        def create(first):
+            time.sleep(2)
+            topic.create(3)
+            return produce(topic, first, 20)
+
+        with Sluice(document) as sluice:
+            await_rows(sluice, db, rows, "the first messages")
+            delete(sluice)
+            again = create(100)
+            sluice.wait(60).expect(1, topic.name, "created again", "on_gap: continue")
+            check_rows(db, rows, "on_gap: stop")
+        document["source"]["on_gap"] = "continue"
+        with Sluice(document) as sluice:
+            await_rows(sluice, db, rows + again, "on_gap: continue, after a start")
+            delete(sluice)
+            more = create(200)
+            await_rows(sluice, db, rows + again + more, "on_gap: continue, while running", 60)
+            sluice.stop().expect(143)
+        document["source"]["on_gap"] = "stop"
+        with Sluice(document) as sluice:
+            sluice.wait_output("running", 30)
+            delete(sluice)
+            sluice.wait(60).expect(1, f'has no topic "{topic.name}"', "was it deleted")
+        check_rows(db, rows + again + more, "on_gap: stop, and it does not come back")
+
+
+@concurrent_test
 def topic_created_again_while_it_starts():
     """Between the look at the topics and the first question of the consumer; the old positions would fit the new topic."""
     with numbered_task(6) as (topic, rows, db, document):
