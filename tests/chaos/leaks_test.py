@@ -55,7 +55,7 @@ def lanes_that_lose_sessions_and_partitions_leave_nothing_behind():
 
         with Sluice(document) as sluice:
             more(sluice, "the first rows")
-            before, known = descriptors(sluice), len(sessions(db))
+            usual, known = descriptors(sluice), len(sessions(db))
             for number in range(RESTARTS):
                 if number % 5 == 4:
                     assigned = sluice.err.count("partitions given up")
@@ -66,10 +66,13 @@ def lanes_that_lose_sessions_and_partitions_leave_nothing_behind():
                 db.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND "
                        "application_name LIKE 'sluice%'", superuser=True)
                 more(sluice, f"restart {number}")
+                if number < RESTARTS // 2:  # the Kafka client has a connection more or less now and then
+                    usual = {kind: max(usual.get(kind, 0), count) for kind, count in {**usual, **descriptors(sluice)}.items()}
             try:
-                eventually(lambda: descriptors(sluice) == before, "as many file descriptors as before", 20)
+                eventually(lambda: all(count <= usual.get(kind, 0) for kind, count in descriptors(sluice).items()),
+                           "no more file descriptors than in the first half", 20)
             except Failure:
-                raise Failure(f"after {RESTARTS} restarts: {descriptors(sluice)}, before: {before}") from None
+                raise Failure(f"after {RESTARTS} restarts: {descriptors(sluice)}, in the first half: {usual}") from None
             eventually(lambda: len(sessions(db)) <= known, f"no more than {known} sessions after {RESTARTS} restarts", 20)
             sluice.stop().expect(143)
         eventually(lambda: not sessions(db), "no session outlives the process")
