@@ -53,6 +53,12 @@ class Cluster {
     ASSERT_EQ(RD_KAFKA_RESP_ERR_NO_ERROR,
               rd_kafka_mock_topic_create(cluster_, topic, partitions, 1));
   }
+  // The next so many questions are answered by closing the connection.
+  void hang_up_on_list_offsets(std::size_t count) {
+    constexpr std::int16_t kListOffsets = 2;
+    const std::vector<rd_kafka_resp_err_t> answers(count, RD_KAFKA_RESP_ERR__TRANSPORT);
+    rd_kafka_mock_push_request_errors_array(cluster_, kListOffsets, count, answers.data());
+  }
   void produce(const char* topic, int partition, int count, std::int64_t first = 0) {
     for (int i = 0; i < count; ++i) {
       const std::string value = fmt::format("value {}", first + i);
@@ -332,6 +338,24 @@ TEST(AdminTest, SaysAtOnceWhyNobodyAnswers) {
   EXPECT_LT(steady_clock::now() - before, 10s);
   EXPECT_NE(std::string::npos, id.error().message.find("Connection refused"));
   EXPECT_TRUE(is_environment(id.error()));
+}
+
+// librdkafka leaves the offset of such a partition at -1001, and reports no error.
+TEST(AdminTest, AsksAgainWhereALeaderHungUp) {
+  Cluster cluster;
+  cluster.create("t", 2);
+  cluster.produce("t", 1, 30);
+  auto admin = Admin::create({{"bootstrap.servers", cluster.servers()}}, "test");
+  ASSERT_TRUE(admin);
+  cluster.hang_up_on_list_offsets(1);
+  const auto marks = (*admin)->watermarks({{"t", 0}, {"t", 1}}, 20s);
+  ASSERT_TRUE(marks) << to_string(marks.error());
+  EXPECT_EQ(0, marks->at({"t", 0}).low);
+  EXPECT_EQ(30, marks->at({"t", 1}).end);
+  cluster.hang_up_on_list_offsets(1'000);
+  const auto none = (*admin)->watermarks({{"t", 1}}, 2s);
+  ASSERT_FALSE(none);
+  EXPECT_TRUE(is_environment(none.error())) << to_string(none.error());
 }
 
 TEST(AdminTest, AsksForOffsets) {
