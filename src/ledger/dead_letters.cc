@@ -73,14 +73,15 @@ Async<Result<std::vector<KeptLetter>>> letters(Connection& connection, Handle ha
                                                LetterFilter filter, std::int64_t limit,
                                                std::int64_t bytes, bool lock) {
   const std::string table = sql::table(handle.schema, "dead_letter");
+  std::string_view locking;
+  if (lock) {
+    locking = connection.server_version() < 90500 ? " FOR UPDATE" : " FOR UPDATE SKIP LOCKED";
+  }
   // Sizes first: one letter may have megabytes. toast needs not be read for octet_length.
   auto first = connection.query(fmt::format(
       "SELECT id, coalesce(octet_length(key), 0) + coalesce(octet_length(value), 0) FROM {} WHERE "
       "{} ORDER BY id LIMIT {}{}",
-      table, condition_of(handle, filter), limit,
-      !lock                                 ? ""
-      : connection.server_version() < 90500 ? " FOR UPDATE"
-                                            : " FOR UPDATE SKIP LOCKED"));
+      table, condition_of(handle, filter), limit, locking));
   auto sizes = co_await first;
   if (!sizes) co_return fail(std::move(sizes.error()));
   std::vector<KeptLetter> found;

@@ -6,8 +6,6 @@
 namespace sluice::ledger {
 namespace {
 
-constexpr int kCurrentServer = 120000;
-
 // {0} is the quoted schema. Topics sort as bytes, so that PostgreSQL's order of locks is that of
 // Key. No index on anything that a batch changes: the updates stay HOT, in pages that are kept
 // three quarters empty for them.
@@ -308,11 +306,6 @@ std::string tables(const std::string& schema, int server_version) {
 }
 
 }  // namespace sql
-
-std::string layout_sql(const std::string& schema) {
-  const std::string quoted = postgres::Connection::identifier(schema);
-  return fmt::format("CREATE SCHEMA {};\n{}", quoted, sql::tables(schema, kCurrentServer));
-}
 
 std::string grant_sql(const std::string& schema, const std::string& role) {
   const std::string quoted = postgres::Connection::identifier(schema);

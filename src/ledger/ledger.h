@@ -241,9 +241,7 @@ std::string application_name(const Handle& handle, std::string_view instance);
 // "sluice-<task>-<6 hex of uid>"
 std::string group_name(const Handle& handle);
 
-// The DDL of the current layout, for the docs and for a DBA who creates it by hand. Whoever runs it
-// owns the schema; grant_sql() is what another role needs then.
-std::string layout_sql(const std::string& schema);
+// What a role needs that does not own the ledger's schema.
 std::string grant_sql(const std::string& schema, const std::string& role);
 
 }  // namespace sluice::ledger

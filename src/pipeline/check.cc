@@ -195,6 +195,8 @@ class Check {
                    row.is_null(0, 5)   ? "unknown"
                    : row.boolean(0, 5) ? "on"
                                        : "off"));
+    const auto served = serves(task_.target.level, db_.server_version());
+    if (!served) return error("postgres", subject, served.error()), false;
     // A pooler announces a process of its own making.
     if (row.integer(0, 4) != db_.backend_pid() && task_.target.pooler == task::Pooler::kNone) {
       warn("postgres", subject, "a connection pooler stands in front of the server",
@@ -268,8 +270,6 @@ class Check {
   bool check_table() {
     auto name = postgres::parse_table_name(task_.target.table);
     if (!name) return error("table", task_.target.table, name.error()), false;
-    const auto served = serves(task_.target.level, db_.server_version());
-    if (!served) return error("postgres", "target.level", served.error()), false;
     auto table = db_.drive(postgres::read_table(db_, *name));
     if (!table) return error("table", task_.target.table, table.error()), false;
     table_ = std::move(*table);

@@ -2,9 +2,9 @@
 // group) and one PostgreSQL connection. Nothing on its way from Kafka to COPY is shared or locked.
 //
 // Its loop is one poll(2) over the consumer's wake-up, PostgreSQL's socket and a stop signal. While
-// PostgreSQL works on one batch the next accumulates; an idle lane writes at once. It goes on
-// serving the group while PostgreSQL hangs. The ledger decides about every position: see
-// docs/delivery.md.
+// PostgreSQL works on one batch the next accumulates; an idle lane writes at once, and rests for as
+// long as a small batch took before the next (10 ms at most). It goes on serving the group while
+// PostgreSQL hangs. The ledger decides about every position: see docs/delivery.md.
 #pragma once
 
 #include <atomic>

@@ -129,9 +129,9 @@ Result<TableName> parse_table_name(std::string_view text);
 // Two or three round trips, nothing is changed. Names in Type::name, default_sql, definitions and
 // constraints are qualified as far as pg_catalog alone does not find them, so that they mean the
 // same under every search_path. The signature is read before the columns: a table that is altered
-// meanwhile differs from it, and the transaction's comparison says so. PostgreSQL 9.4 and later;
-// the first statement on an older one is refused with 0A000. `connection` must stay where it is
-// meanwhile. Error 42P01 with the nearest names if the table does not exist.
+// meanwhile differs from it, and the transaction's comparison says so. PostgreSQL 9.4 and later.
+// `connection` must stay where it is meanwhile. Error 42P01 with the nearest names if the table
+// does not exist.
 Async<Result<TableInfo>> read_table(Connection& connection, TableName name);
 
 // A SELECT of one text value that equals TableInfo::signature while the table `oid` is unchanged;

@@ -110,7 +110,8 @@ WITH target(oid) AS (
 SELECT i.relname, x.indisprimary, x.indisvalid AND x.indisready AND x.indislive, x.indimmediate,
        x.indpred IS NOT NULL, x.indisexclusion, a.attname,
        pg_catalog.pg_get_indexdef(x.indexrelid, key.place::int, true),
-       NOT coalesce((pg_catalog.row_to_json(l) ->> 'collisdeterministic')::boolean, true) OR t.typname = 'citext'
+       NOT coalesce((pg_catalog.row_to_json(l) ->> 'collisdeterministic')::boolean, true)
+         OR t.typname = 'citext'
 FROM target
 JOIN pg_catalog.pg_index x ON x.indrelid = target.oid AND x.indisunique
 JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid

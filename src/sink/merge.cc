@@ -150,26 +150,26 @@ std::string key_list(const Plan& plan) {
 std::string merge_sql(const Plan& plan, const std::string& states, const Staged& staged) {
   if (plan.write == task::Write::kUpdate) return update_sql(plan, states, staged);
   const std::string columns = column_list(plan, states);
-  // Without ON CONFLICT: first what is there, then what is not.
-  const bool two = plan.way == Way::kStageMerge && !plan.on_conflict;
+  const bool merges = plan.way == Way::kStageMerge;
+  const bool two_steps = merges && !plan.on_conflict;  // first what is there, then what is not
   std::string sql;
-  if (two && plan.write == task::Write::kUpsert && !staged.only_new) {
+  if (two_steps && plan.write == task::Write::kUpsert && !staged.only_new) {
     sql = update_sql(plan, states, staged);
     if (!sql.empty()) sql += "; ";
   }
   sql += fmt::format("INSERT INTO {}", plan.target);
-  if (plan.way == Way::kStageMerge && !two) sql += " AS t";  // for ON CONFLICT; 9.4 cannot
+  if (merges && !two_steps) sql += " AS t";  // for ON CONFLICT; 9.4 cannot
   if (!columns.empty()) sql += fmt::format(" ({})", columns);
   if (plan.overriding) sql += " OVERRIDING SYSTEM VALUE";
   sql += fmt::format(" SELECT {} FROM {}", columns, picked(plan, staged.pick));
   std::string where = of_shape(plan, staged);
-  if (two) add(where, " AND ", not_there(plan));
+  if (two_steps) add(where, " AND ", not_there(plan));
   if (!where.empty()) sql += " WHERE " + where;
   // Of two new rows that a unique index takes for one, the earlier message's is to be there first.
   if (plan.write == task::Write::kInsertIgnore && staged.pick == Pick::kAll) {
     sql += " ORDER BY s." + plan.stage_sequence;
   }
-  return two ? sql : sql + on_conflict(plan, states, staged.only_new);
+  return two_steps ? sql : sql + on_conflict(plan, states, staged.only_new);
 }
 
 std::string twice_sql(const Plan& plan) {
