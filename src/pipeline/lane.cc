@@ -98,11 +98,7 @@ void Lane::run() {
   }
   // Order: the connection first (the server rolls back what is open), then what holds records, then
   // the consumer that owns their memory.
-  applying_.reset();
-  positioning_.reset();
-  planning_.reset();
-  adding_.reset();
-  if (writer_) writer_->drop();
+  drop_work();
   filling_->clear();
   in_flight_->clear();
   polled_.clear();
@@ -228,11 +224,19 @@ void Lane::seek_to_ledger() {
   }
 }
 
-// The batch in flight is given up: its connection is dropped, and only the ledger knows what became
-// of it.
-void Lane::abandon() {
+// Whatever waits for PostgreSQL, then the connection: nobody would wake up what is left waiting.
+void Lane::drop_work() {
   applying_.reset();
-  writer_->drop();
+  positioning_.reset();
+  planning_.reset();
+  adding_.reset();
+  if (writer_) writer_->drop();
+}
+
+// The batch in flight is given up: its connection is dropped, and only the ledger knows what became
+// of it. What else was going on begins again, from start_work().
+void Lane::abandon() {
+  drop_work();
   protocol_.abandon();
   drop_batches();
   positions_unknown_ = true;

@@ -159,6 +159,7 @@ class Lane {
   void assign(const std::vector<ledger::Found>& rows);
   void drop_batches();
   void seek_to_ledger();
+  void drop_work();
   void abandon();
   void end_with(LaneEnd end);
   void end_failed(Error error);

@@ -1,7 +1,9 @@
 """Who may write: processes that share a task, take it over, are refused; halts; a ledger that is another one or damaged."""
 
 import pathlib
+import signal
 import sys
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "kit"))
 from engine import *  # noqa: E402,F403 pylint: disable=wrong-import-position,wildcard-import,unused-wildcard-import
@@ -305,6 +307,28 @@ def a_partition_given_up_while_others_wait_in_two_batches():
     """One batch waits for a lock, the next holds messages of its partition and of the one that is given up."""
     for first in (0, 1):  # the group takes one of them away: each is the one in the first batch once
         give_a_partition_up(first)
+
+
+@concurrent_test
+def a_partition_lost_while_the_table_is_read_again():
+    """A batch waits for the table's new columns, from a server that does not answer; meanwhile the group gives it up."""
+    with numbered_task(20) as (topic, rows, db, document), proxied(document, encrypted=False) as proxy:
+        with Sluice(document) as sluice:
+            await_rows(sluice, db, rows, "the first rows")
+            proxy.hold_back(b"pg_get_triggerdef")  # only who reads a table says so
+            db.sql("ALTER TABLE t ALTER id TYPE numeric")
+            rows += produce(topic, 20, 20)
+            sluice.wait_for(proxy.holds, "it reads the table again")
+            sluice.signal(signal.SIGSTOP)
+            time.sleep(3)  # past its session's time-out
+            sluice.signal(signal.SIGCONT)
+            sluice.wait_output("partitions given up", 10)
+            began = time.monotonic()
+            await_rows(sluice, db, rows, "with another connection")
+            took = time.monotonic() - began
+            check(took < 10, f"it went on after {took:.0f} s")  # an answer is waited for 30 s
+            proxy.let_go()
+            sluice.stop().expect(143)
 
 
 @concurrent_test
