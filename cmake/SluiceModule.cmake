@@ -25,7 +25,8 @@ sluice_allow(server base json task kafka postgres ledger message sink pipeline)
 sluice_allow(connect base task kafka)
 sluice_allow(cli base json task kafka postgres ledger message sink pipeline server connect)
 
-# The first of a kind (libraries, tests) precompiles `headers`, the others use what it made.
+# sluice_precompile(TARGET FIRST [HEADERS...])   FIRST of its kind (libraries, tests) precompiles HEADERS, the others of the
+#     kind use what it made.
 function(sluice_precompile target first)
   if(NOT SLUICE_PCH)
     return()

@@ -301,10 +301,9 @@ Result<std::vector<TopicInfo>> AdminImpl::topics(const std::vector<std::string>&
 // --- Offsets
 
 Error AdminImpl::no_leader(const TopicPartition& id) const {
-  return explain_about(
-      state_.endpoint(), "LEADER_NOT_AVAILABLE",
-      fmt::format("partition {} does not exist, or no leader of it answers", id.partition), "topic",
-      id.topic);
+  return explain_about(state_.endpoint(), "LEADER_NOT_AVAILABLE",
+                       fmt::format("partition {} does not exist or has no leader", id.partition),
+                       "topic", id.topic);
 }
 
 // `spec`: a timestamp in ms, or one of librdkafka's OFFSET_SPEC numbers. -1 where there is none.
@@ -332,20 +331,20 @@ Result<std::map<TopicPartition, std::int64_t>> AdminImpl::offsets(
     for (std::size_t i = 0; i < count; ++i) {
       const auto* info = rd_kafka_ListOffsetsResultInfo_topic_partition(infos[i]);
       const TopicPartition id{info->topic, info->partition};
-      // A leader that could not be asked leaves its partitions as they were before the question,
-      // without an error (librdkafka 2.15, rd_kafka_ListOffsets_response_merge).
-      const bool answered =
-          info->err != RD_KAFKA_RESP_ERR_NO_ERROR || info->offset != RD_KAFKA_OFFSET_INVALID;
-      if (answered && info->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+      auto code = info->err;
+      // A leader that hung up leaves its partitions as they were before the question, without an
+      // error (librdkafka 2.15, rd_kafka_ListOffsets_response_merge).
+      if (code == RD_KAFKA_RESP_ERR_NO_ERROR && info->offset == RD_KAFKA_OFFSET_INVALID) {
+        code = RD_KAFKA_RESP_ERR__TRANSPORT;
+      }
+      if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
         found[id] = info->offset;
-      } else if ((!answered || is_passing(info->err)) && !deadline.over()) {
+      } else if (is_passing(code) && !deadline.over()) {
         open.push_back(id);
-      } else if (!answered) {
-        return fail(no_leader(id));
       } else {
         return fail(explain_about(
-            state_.endpoint(), native::name_of(info->err),
-            fmt::format("offsets of partition {}: {}", id.partition, rd_kafka_err2str(info->err)),
+            state_.endpoint(), native::name_of(code),
+            fmt::format("offsets of partition {}: {}", id.partition, rd_kafka_err2str(code)),
             "topic", id.topic));
       }
     }

@@ -340,13 +340,21 @@ TEST(AdminTest, SaysAtOnceWhyNobodyAnswers) {
   EXPECT_TRUE(is_environment(id.error()));
 }
 
-// librdkafka leaves the offset of such a partition at -1001, and reports no error.
-TEST(AdminTest, AsksAgainWhereALeaderHungUp) {
+// A topic of two partitions with 30 messages in the second.
+class AdminOffsetsTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    cluster.create("t", 2);
+    cluster.produce("t", 1, 30);
+    admin = Admin::create({{"bootstrap.servers", cluster.servers()}}, "test");
+    ASSERT_TRUE(admin);
+  }
   Cluster cluster;
-  cluster.create("t", 2);
-  cluster.produce("t", 1, 30);
-  auto admin = Admin::create({{"bootstrap.servers", cluster.servers()}}, "test");
-  ASSERT_TRUE(admin);
+  Result<std::unique_ptr<Admin>> admin;
+};
+
+// librdkafka leaves the offset of such a partition at -1001, and reports no error.
+TEST_F(AdminOffsetsTest, AreAskedForAgainWhereALeaderHungUp) {
   cluster.hang_up_on_list_offsets(1);
   const auto marks = (*admin)->watermarks({{"t", 0}, {"t", 1}}, 20s);
   ASSERT_TRUE(marks) << to_string(marks.error());
@@ -358,12 +366,7 @@ TEST(AdminTest, AsksAgainWhereALeaderHungUp) {
   EXPECT_TRUE(is_environment(none.error())) << to_string(none.error());
 }
 
-TEST(AdminTest, AsksForOffsets) {
-  Cluster cluster;
-  cluster.create("t", 2);
-  cluster.produce("t", 1, 30);
-  auto admin = Admin::create({{"bootstrap.servers", cluster.servers()}}, "test");
-  ASSERT_TRUE(admin);
+TEST_F(AdminOffsetsTest, AreThoseOfThePartitions) {
   const auto marks = (*admin)->watermarks({{"t", 0}, {"t", 1}}, 20s);
   ASSERT_TRUE(marks) << to_string(marks.error());
   EXPECT_EQ(0, marks->at({"t", 0}).end);
