@@ -12,7 +12,7 @@ import resource
 import statistics
 import subprocess
 import time
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence, Union
 
 import confluent_kafka.admin
 
@@ -152,19 +152,22 @@ class Bench:
 
     # ---- sides that alternate -------------------------------------------------------------------------------------------
 
-    def alternate(self, what: str, rows: int, sides: Dict[str, Callable[[], Run]]) -> Dict[str, List[Run]]:
-        """Every side once a round, in another order each time; a side makes its own table fresh."""
+    def alternate(self, what: str, rows: Union[int, Dict[str, int]], sides: Dict[str, Callable[[], Run]]) -> Dict[str, List[Run]]:
+        """Every side once a round, in another order each time; a side makes its own table fresh. rows: of every side, or by
+        the side's name."""
         runs: Dict[str, List[Run]] = {name: [] for name in sides}
+        counts = rows if isinstance(rows, dict) else dict.fromkeys(sides, rows)
         names = list(sides)
         for number in range(self.rounds):
             turn = number % len(names)
             for name in names[turn:] + names[:turn]:
                 runs[name].append(sides[name]())
-                print(f"  {what}, round {number + 1}, {name}: {rows / runs[name][-1].seconds:,.0f} rows/s", flush=True)
+                print(f"  {what}, round {number + 1}, {name}: {counts[name] / runs[name][-1].seconds:,.0f} rows/s", flush=True)
         for name, each in runs.items():
-            parts = [f"{rows / seconds_of(each):,.0f} rows/s"]
-            for value, text in ((median(each, "cpu_s") / rows * 1e6, "us of its own CPU a row"),
-                                (median(each, "server_cpu_s") / rows * 1e6, "us of PostgreSQL's"),
+            count = counts[name]
+            parts = [f"{count / seconds_of(each):,.0f} rows/s"]
+            for value, text in ((median(each, "cpu_s") / count * 1e6, "us of its own CPU a row"),
+                                (median(each, "server_cpu_s") / count * 1e6, "us of PostgreSQL's"),
                                 (max(run.resident for run in each) / MB, "MB resident at most"),
                                 (median(each, "whole_s"), "s from start to exit")):
                 if value > 0:

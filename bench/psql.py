@@ -16,10 +16,15 @@ def _wait_all(commands: List[List[str]]) -> None:
     check(not any([process.wait() for process in processes]), "psql failed; what it said is above")
 
 
-def copy(uri: str, loads: Sequence[Data], tables: Sequence[str]) -> None:
-    """`\\copy` from CSV, one psql for each table, all at once."""
-    _wait_all([[uri, "-c", f"\\copy public.{table} from '{data.csv}' with (format csv)"]
-               for data, table in zip(loads, tables)])
+def copy(uri: str, loads: Sequence[Data], tables: Sequence[str], at_once: bool = True) -> None:
+    """`\\copy` from CSV, one psql for each table, all at once or one after the other."""
+    commands = [[uri, "-c", f"\\copy public.{table} from '{data.csv}' with (format csv)"]
+                for data, table in zip(loads, tables)]
+    if at_once:
+        _wait_all(commands)
+    else:
+        for command in commands:
+            _wait_all([command])
 
 
 def staged(uri: str, data: Data, table: str, columns: Sequence[str]) -> None:

@@ -1,6 +1,6 @@
 """insert, wide, upsert, existing, bad: rows a second beside psql, or beside a clean topic."""
 
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List
 
 import psql
 from data import CHECKED, CHECKED_BAD, NARROW, WIDE, Data, Shape
@@ -16,24 +16,34 @@ def check_table(bench: Bench, table: str, rows: int) -> None:
     check_equal(found, (rows, rows * (rows - 1) // 2), f"the rows of {table}")
 
 
-def beside_copy(bench: Bench, what: str, shape: Shape, rows: int, partitions: int = 4) -> Dict[str, List[Run]]:
-    """Sluice with its defaults and `\\copy`, the same rows into a table with a primary key."""
-    data = Data(shape, rows)
-    topic = bench.topic(data, partitions)
+def by_sluice(bench: Bench, shape: Shape, rows: int, partitions: int = 4) -> Callable[[], Run]:
+    """A run of Sluice with its defaults into a table with a primary key."""
+    topic = bench.topic(Data(shape, rows), partitions)
 
-    def ours() -> Run:
+    def side() -> Run:
         bench.fresh(shape.create("public.target"))
         run = bench.run(bench.task(topic, "target"))
         check_table(bench, "target", rows)
         return run
 
-    def theirs() -> Run:
+    return side
+
+
+def by_copy(bench: Bench, shape: Shape, rows: int) -> Callable[[], Run]:
+    """`\\copy` of the same rows into the same table."""
+    data = Data(shape, rows).write()
+
+    def side() -> Run:
         bench.fresh(shape.create("public.target"))
         run = bench.timed(lambda: psql.copy(bench.database.uri, [data], ["target"]))
         check_table(bench, "target", rows)
         return run
 
-    return bench.alternate(what, rows, {"sluice": ours, "\\copy": theirs})
+    return side
+
+
+def beside_copy(bench: Bench, what: str, shape: Shape, rows: int) -> Dict[str, List[Run]]:
+    return bench.alternate(what, rows, {"sluice": by_sluice(bench, shape, rows), "\\copy": by_copy(bench, shape, rows)})
 
 
 def insert(bench: Bench) -> None:
