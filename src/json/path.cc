@@ -217,4 +217,15 @@ Result<Path> Path::compile(std::string_view text) {
   return path;
 }
 
+Path Path::of_members(std::vector<std::string> names) {
+  Path path;
+  path.text_ = "$";
+  for (auto& name : names) {
+    path.text_ += '.';
+    path.text_ += name;
+    path.steps_.push_back({.name = std::move(name)});
+  }
+  return path;
+}
+
 }  // namespace sluice::json

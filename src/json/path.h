@@ -36,6 +36,9 @@ class Path {
   // stands there, what is allowed.
   static Result<Path> compile(std::string_view text);
 
+  // The member `names[0]` of the document, of that the member `names[1]`, and so on.
+  static Path of_members(std::vector<std::string> names);
+
   std::span<const Step> steps() const { return steps_; }
   const std::string& text() const { return text_; }
 

@@ -87,10 +87,13 @@ Failure explain(Structure::Outcome outcome, std::string_view text) {
 
 struct Reader::State {
   State(std::span<const Path> paths, Unmapped unmapped_members)
-      : trie(paths), unmapped(unmapped_members), in_scratch(paths.size()) {}
+      : trie(paths), unmapped(unmapped_members), judged(&trie.root()), in_scratch(paths.size()) {
+    if (!judged->own.empty()) unmapped = Unmapped::kIgnore;
+  }
 
   Trie trie;
   Unmapped unmapped;
+  const Trie::Node* judged;  // whose members `unmapped` is about
   Structure structure;
   Buffer scratch;                         // strings with escapes, resolved
   std::vector<std::uint32_t> in_scratch;  // where in it the string of a slot begins
@@ -326,19 +329,20 @@ class Reader::Walk {
   }
 
   bool take_object(Trie::Node& node) {
-    const bool top = &node == &state_.trie.root();
-    if (node.members.empty() && !(top && state_.unmapped != Unmapped::kIgnore)) return skip();
+    const bool judged = &node == state_.judged && state_.unmapped != Unmapped::kIgnore;
+    if (node.members.empty() && !judged) return skip();
+    if (judged) state_.collected.clear();  // of two members with its name the last one counts
     if (!open('}')) return false;
     Trie::Member* last = nullptr;
     bool another = peek() != '}';
     if (!another) ++at_;
     while (another) {
-      if (!take_member(node, top, last) || !take_separator(another)) return false;
+      if (!take_member(node, judged, last) || !take_separator(another)) return false;
     }
     --depth_;
     return true;
   }
-  bool take_member(Trie::Node& node, bool top, Trie::Member*& last) {
+  bool take_member(Trie::Node& node, bool judged, Trie::Member*& last) {
     const char* const begin = here();
     std::string_view raw;
     if (!take_quotes(raw, kExpectedName)) return false;
@@ -353,8 +357,7 @@ class Reader::Walk {
     }
     if (!take_colon()) return false;
     if (member != nullptr) return take_value(*member->node);
-    if (!top || state_.unmapped == Unmapped::kIgnore || !node.own.empty()) return skip();
-    return take_unmapped(begin, raw);
+    return judged ? take_unmapped(begin, raw) : skip();
   }
   bool take_unmapped(const char* begin, std::string_view name) {
     if (state_.unmapped == Unmapped::kFail) {
@@ -473,6 +476,11 @@ class Reader::Walk {
 
 Reader::Reader(std::span<const Path> paths, Unmapped unmapped)
     : state_(std::make_unique<State>(paths, unmapped)) {}
+Reader::Reader(std::span<const Path> paths, Unmapped unmapped, std::size_t scope)
+    : Reader(paths, unmapped) {
+  state_->unmapped = unmapped;
+  state_->judged = &state_->trie.node_of(paths[scope]);
+}
 Reader::Reader(Reader&&) noexcept = default;
 Reader& Reader::operator=(Reader&&) noexcept = default;
 Reader::~Reader() = default;

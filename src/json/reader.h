@@ -62,7 +62,8 @@ struct Failure {
   std::string_view field;  // of kExtraField: its name. Valid until the next read
 };
 
-// What becomes of top-level members that no path begins with. A path `$` begins with all of them.
+// What becomes of members that no path begins with: of the document, where a path `$` begins with
+// all of them, or of the object at one of the paths.
 enum class Unmapped : std::uint8_t { kIgnore, kFail, kCollect };
 
 // One thread owns it. Once its buffers have grown, a read allocates nothing. Movable; slots stay
@@ -70,6 +71,8 @@ enum class Unmapped : std::uint8_t { kIgnore, kFail, kCollect };
 class Reader {
  public:
   Reader(std::span<const Path> paths, Unmapped unmapped);
+  // Unmapped members are those of the object that paths[scope] finds.
+  Reader(std::span<const Path> paths, Unmapped unmapped, std::size_t scope);
   Reader(Reader&&) noexcept;
   Reader& operator=(Reader&&) noexcept;
   Reader(const Reader&) = delete;
@@ -85,8 +88,8 @@ class Reader {
   bool read(std::string_view document, std::span<Slot> slots, Failure& failure,
             Slot* root = nullptr);
 
-  // After a read with Unmapped::kCollect: one JSON object of the top-level members that no path
-  // begins with, as they were written; empty if there are none. Valid until the next read.
+  // After a read with Unmapped::kCollect: one JSON object of the members that no path begins
+  // with, as they were written; empty if there are none. Valid until the next read.
   std::string_view unmapped() const;
 
  private:

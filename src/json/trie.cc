@@ -58,6 +58,14 @@ void Trie::add(Node& node, std::span<const Path::Step> steps, std::uint32_t slot
   at->own.push_back(slot);
 }
 
+Trie::Node& Trie::node_of(const Path& path) {
+  Node* at = root_.get();
+  for (const auto& step : path.steps()) {
+    at = step.is_index ? &element_of(*at, step.index) : &member_of(*at, step.name);
+  }
+  return *at;
+}
+
 void Trie::finish(Node& node) {
   const std::size_t size = std::bit_ceil(node.members.size() * 2 + 1);
   node.table.assign(size, 0);

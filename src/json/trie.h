@@ -77,6 +77,8 @@ class Trie {
     return found;
   }
   static Member* find_exact(Node& node, std::string_view name);
+  // The node of a path that the trie was made of.
+  Node& node_of(const Path& path);
 
  private:
   static void add(Node& node, std::span<const Path::Step> steps, std::uint32_t slot);

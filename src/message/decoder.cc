@@ -13,6 +13,7 @@
 #include "json/reader.h"
 #include "json/text.h"
 #include "json/writer.h"
+#include "message/slot.h"
 
 namespace sluice::message {
 namespace {
@@ -32,20 +33,6 @@ json::Unmapped unmapped_of(Extra extra) {
       break;
   }
   return json::Unmapped::kIgnore;
-}
-
-constexpr Kind kKinds[] = {
-    Kind::kAbsent, Kind::kNull,       Kind::kBool,      Kind::kNumber,
-    Kind::kString, Kind::kJsonObject, Kind::kJsonArray,
-};
-static_assert(kKinds[static_cast<std::size_t>(json::Type::kArray)] == Kind::kJsonArray);
-
-// Field by field: to copy a Value just filled would wait for each of these stores.
-void put(Value& value, const json::Slot& slot) {
-  value.kind = kKinds[static_cast<std::size_t>(slot.type)];
-  value.integer = slot.boolean ? 1 : 0;
-  value.data = slot.data;
-  value.length = slot.length;
 }
 
 ProblemCode code_of(json::Fault fault) {
@@ -69,17 +56,6 @@ ProblemCode code_of(json::Fault fault) {
       break;
   }
   return ProblemCode::kNotJson;
-}
-
-Problem to_problem(const json::Failure& failure, std::string_view text) {
-  Problem problem;
-  problem.code = code_of(failure.fault);
-  problem.field = excerpt_of(failure.field.substr(0, kNameBytes));
-  problem.excerpt = excerpt_of(text, failure.at);
-  const std::string found =
-      failure.at < text.size() ? json::shown(text[failure.at]) : "the end of the document";
-  problem.detail = fmt::format("byte {}: {}, found {}", failure.at, failure.what, found);
-  return problem;
 }
 
 bool has_registry_header(std::string_view text) {
@@ -125,6 +101,18 @@ void append_header_value(Buffer& out, const Header& header) {
 }
 
 }  // namespace
+
+Problem to_problem(const json::Failure& failure, std::string_view text) {
+  if (has_registry_header(text)) return registry_problem(text);
+  Problem problem;
+  problem.code = code_of(failure.fault);
+  problem.field = excerpt_of(failure.field.substr(0, kNameBytes));
+  problem.excerpt = excerpt_of(text, failure.at);
+  const std::string found =
+      failure.at < text.size() ? json::shown(text[failure.at]) : "the end of the document";
+  problem.detail = fmt::format("byte {}: {}, found {}", failure.at, failure.what, found);
+  return problem;
+}
 
 struct Decoder::State {
   struct MetaSlot {
@@ -220,8 +208,7 @@ bool Decoder::decode(const Message& message, std::span<Value> values, Problem& p
   }
   json::Failure failure;
   if (!state.reader.read(message.value, state.found, failure)) [[unlikely]] {
-    problem = has_registry_header(message.value) ? registry_problem(message.value)
-                                                 : to_problem(failure, message.value);
+    problem = to_problem(failure, message.value);
     return false;
   }
   state.fill(values);
@@ -280,9 +267,7 @@ bool Decoder::State::read_key(std::string_view key, std::size_t key_fields, std:
     values[only_slot] = Value::of(Kind::kString, key);
     return true;
   }
-  if (registry) {
-    problem = registry_problem(key);
-  } else if (!valid) {
+  if (!valid) {
     problem = to_problem(failure, key);
   } else {
     problem = {};

@@ -42,8 +42,9 @@ std::string show(const Value& value) {
       return "array " + text;
     case Kind::kMicros:
       return "micros " + std::to_string(value.integer);
+    default:
+      return "?";  // of change events only
   }
-  return "?";
 }
 
 Message with_value(std::string_view value) {

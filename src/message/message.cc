@@ -64,6 +64,19 @@ constexpr Wording kWordings[] = {
      "Check the column's unit (s, ms, us, ns) against what the producer writes."},
     {ProblemCode::kNullKey, "null_key", "a column of the table's key would be null",
      "Let the producer fill the fields of sync.primary_key (for tombstones: the message's key)."},
+    {ProblemCode::kBadEnvelope, "bad_envelope", "the message is not a whole change event",
+     "Look at the message and at what wrote it: a Debezium event has op c, r, u, d, t or m, with "
+     "`after` (c, r, u) or a key or `before` (d)."},
+    {ProblemCode::kBadSchema, "bad_schema", "the schema in the message cannot be read",
+     "Look at the converter that wrote it: JsonConverter of Kafka Connect with schemas.enable=true "
+     "writes schemas that are taken."},
+    {ProblemCode::kBadType, "bad_type", "a value is not what it should be by its type",
+     "Correct what writes the messages; without schemas, say by sync.units how the column's values "
+     "are written."},
+    {ProblemCode::kNoIdentity, "no_identity",
+     "an update or delete does not say which row it is about",
+     "Give the source table a primary key, or (PostgreSQL) ALTER TABLE ... REPLICA IDENTITY FULL, "
+     "so that events carry the row as it was."},
 };
 static_assert(std::size(kWordings) == kProblemCodes);
 

@@ -52,8 +52,12 @@ enum class ProblemCode : std::uint8_t {
   kBadEncoding,     // base64 or hex that is none
   kBadTimestamp,    // epoch number that the unit puts out of range
   kNullKey,         // upsert: a column of the key is null or absent
+  kBadEnvelope,     // a change event that is none: unknown op, or without the row that its op needs
+  kBadSchema,       // the schema that came with the message cannot be read
+  kBadType,         // a value that is not what the message's own schema says
+  kNoIdentity,      // an update or delete that does not say which row it is about
 };
-inline constexpr std::size_t kProblemCodes = static_cast<std::size_t>(ProblemCode::kNullKey) + 1;
+inline constexpr std::size_t kProblemCodes = static_cast<std::size_t>(ProblemCode::kNoIdentity) + 1;
 std::string_view name_of(ProblemCode code);
 
 // A problem of one message. `excerpt` is at most 64 bytes of the offending text (it may carry data:

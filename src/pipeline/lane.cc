@@ -119,6 +119,7 @@ Result<bool> Lane::set_up() {
                                           config_.task->on_failure == task::OnFailure::kRetain);
   if (!builder) return fail(builder.error());
   builder_ = std::move(*builder);
+  builder_->let_stop();
   builder_->begin(filling_->batch, *plan_);
 
   sink::WriterConfig writer = config_.writer;

@@ -85,6 +85,11 @@ void Lane::take(const ledger::Key& key, PartitionState& state, kafka::Record rec
   filling_->bytes += static_cast<std::int64_t>(record.key().size() + record.value().size());
   filling_->records.push(std::move(record));
   const auto added = builder_->add(batch, *plan_, filling_->records, index);
+  if (added == sink::RowBuilder::Added::kStop) {
+    state.ended = true;
+    filling_->closed = true;  // what lies before is applied, then the task says what it needs
+    return;
+  }
   if (added != sink::RowBuilder::Added::kFailure) return;
   if (config_.task->on_failure == task::OnFailure::kRetain) {
     state.ended = true;
@@ -313,6 +318,8 @@ void Lane::applied() {
       end.excerpt = std::string(message.value.substr(0, 200));
     }
     end_with(std::move(end));
+  } else if (in_flight_->batch.stop) {
+    end_failed(std::move(in_flight_->batch.stop->error));
   }
   in_flight_->clear();
   publish();
@@ -397,6 +404,7 @@ void Lane::finish_plan(Result<postgres::TableInfo> result) {
   if (!builder) return end_failed(builder.error());
   plan_ = std::move(*plan);
   builder_ = std::move(*builder);
+  builder_->let_stop();
   plan_stale_ = false;
   const auto form =
       plan_->binary && config_.task->tuning.copy_format != task::Tuning::CopyFormat::kText

@@ -129,6 +129,7 @@ class Previewing {
     records.push(std::move(record));
     switch (builder_->add(batch, *plan_, records, partition)) {
       case sink::RowBuilder::Added::kNothing:
+      case sink::RowBuilder::Added::kStop:
         shown.becomes = Becomes::kNothing;
         return;
       case sink::RowBuilder::Added::kFailure:
@@ -139,7 +140,12 @@ class Previewing {
         break;
     }
     const sink::Row& row = batch.rows.front();
-    const bool deletes = row.operation == sink::Operation::kDelete;
+    if (row.operation == sink::Operation::kTruncate) {
+      shown.becomes = Becomes::kNothing;
+      return;
+    }
+    const bool deletes =
+        row.operation != sink::Operation::kWrite && row.operation != sink::Operation::kUpdateEqual;
     shown.becomes = deletes ? Becomes::kDelete : Becomes::kRow;
     fill(shown, batch, row, deletes);
   }
@@ -174,7 +180,9 @@ class Previewing {
       shown.cells.push_back(std::move(cell));
     }
     if (asked.empty()) return;
-    auto taken = ask(names, shows, batch.bytes.view(row.begin, row.length));
+    std::string sent(batch.bytes.view(row.begin, row.length));
+    if (row.operation == sink::Operation::kMove) sent = sent.substr(0, row.key_length) + '\n';
+    auto taken = ask(names, shows, sent);
     if (!taken) return refuse(shown, std::move(taken.error()));
     for (std::size_t i = 0; i < asked.size(); ++i) {
       PreviewCell& cell = shown.cells[asked[i]];

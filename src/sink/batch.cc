@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "sink/fields.h"
+
 namespace sluice::sink {
 
 using message::Kind;
@@ -17,6 +19,7 @@ void Batch::clear() {
   failures.clear();
   partitions.clear();
   record_partitions.clear();
+  stop.reset();
 }
 
 std::uint16_t Batch::partition_index(const ledger::Key& key, std::int64_t from) {
@@ -38,6 +41,10 @@ Result<RowBuilder> RowBuilder::create(const Plan& plan, task::Tuning::CopyFormat
   builder.values_.resize(builder.decoder_.slots());
   builder.resolved_.resize(plan.columns.size());
   builder.states_.assign(plan.columns.size(), Shape::kPresent);
+  if (plan.mirror) {
+    builder.change_config_ = plan.change;
+    builder.change_decoder_.emplace(plan.change);
+  }
   return builder;
 }
 
@@ -67,6 +74,7 @@ void RowBuilder::rebuild(Batch& batch, const Plan& plan, Records& records, Form 
   batch.rows.clear();
   batch.shapes.clear();
   batch.failures.clear();
+  batch.stop.reset();
   for (auto& range : batch.partitions) {
     range.cut = -1;
     range.ignored = 0;
@@ -89,7 +97,8 @@ RowBuilder::Added RowBuilder::add_record(Batch& batch, const Plan& plan, Records
   row.record = index;
   row.partition = partition;
   const std::size_t mark = batch.bytes.size();
-  switch (build(batch, plan, message, row, problem_)) {
+  switch (plan.mirror ? build_change(batch, plan, records, index, row, problem_)
+                      : build(batch, plan, message, row, problem_)) {
     case Outcome::kOk:
       batch.rows.push_back(row);
       return Added::kRow;
@@ -105,6 +114,15 @@ RowBuilder::Added RowBuilder::add_record(Batch& batch, const Plan& plan, Records
       batch.bytes.truncate(mark);
       batch.failures.push_back({index, partition, message::to_error(problem_)});
       if (retain_) range.cut = message.offset;
+      return Added::kFailure;
+    case Outcome::kStop:
+      batch.bytes.truncate(mark);
+      if (stops_) {
+        range.cut = message.offset;
+        return Added::kStop;
+      }
+      batch.failures.push_back({index, partition, std::move(batch.stop->error)});
+      batch.stop.reset();
       return Added::kFailure;
   }
   return Added::kNothing;
@@ -211,40 +229,44 @@ std::uint16_t RowBuilder::shape_index(Batch& batch) {
   return static_cast<std::uint16_t>(batch.shapes.size() - 1);
 }
 
+// The columns [first, first + count) that are present, from resolved_.
+RowBuilder::Outcome RowBuilder::append_fields(Batch& batch, const Plan& plan, std::size_t first,
+                                              std::size_t count, std::uint16_t& fields,
+                                              Problem& problem) {
+  Buffer& out = batch.bytes;
+  const bool binary = batch.form == Form::kBinary;
+  for (std::size_t i = first; i < first + count; ++i) {
+    if (states_[i] != Shape::kPresent) continue;
+    const ColumnEncoder& encoder = plan.columns[i].encoder;
+    if (!binary && fields > 0) out.append('\t');
+    const Encoded encoded = binary ? encoder.binary(resolved_[i], out, scratch_, problem)
+                                   : encoder.copy_text(resolved_[i], out, scratch_, problem);
+    if (encoded == Encoded::kNeedsText) return Outcome::kNeedsText;
+    if (encoded == Encoded::kProblem) {
+      problem.field = plan.columns[i].field;
+      problem.column = plan.columns[i].name;
+      return Outcome::kProblem;
+    }
+    ++fields;
+  }
+  return Outcome::kOk;
+}
+
 RowBuilder::Outcome RowBuilder::encode(Batch& batch, const Plan& plan, Row& row, Problem& problem) {
   Buffer& out = batch.bytes;
   const std::size_t begin = out.size();
   const bool binary = batch.form == Form::kBinary;
-  const bool only_key = row.operation == Operation::kDelete;
-  const std::size_t count =
-      only_key ? static_cast<std::size_t>(plan.key_columns) : plan.columns.size();
-  const std::size_t counted_at = begin;
+  const auto keys = static_cast<std::size_t>(plan.key_columns);
   if (binary) out.append_u16(0);
   std::uint16_t fields = 0;
-  for (std::size_t i = 0; i < count; ++i) {
-    if (states_[i] == Shape::kPresent) {
-      const ColumnEncoder& encoder = plan.columns[i].encoder;
-      if (!binary && fields > 0) out.append('\t');
-      const Encoded encoded = binary ? encoder.binary(resolved_[i], out, scratch_, problem)
-                                     : encoder.copy_text(resolved_[i], out, scratch_, problem);
-      if (encoded == Encoded::kNeedsText) return Outcome::kNeedsText;
-      if (encoded == Encoded::kProblem) {
-        problem.field = plan.columns[i].field;
-        problem.column = plan.columns[i].name;
-        return Outcome::kProblem;
-      }
-      ++fields;
-    }
-    if (i + 1 == static_cast<std::size_t>(plan.key_columns)) {
-      row.key_length = static_cast<std::uint32_t>(out.size() - begin - (binary ? 2 : 0));
-    }
+  Outcome outcome = append_fields(batch, plan, 0, keys, fields, problem);
+  if (outcome != Outcome::kOk) return outcome;
+  row.key_length = static_cast<std::uint32_t>(out.size() - begin - (binary ? 2 : 0));
+  if (row.operation != Operation::kDelete) {
+    outcome = append_fields(batch, plan, keys, plan.columns.size() - keys, fields, problem);
+    if (outcome != Outcome::kOk) return outcome;
   }
-  if (binary) {
-    out.data()[counted_at] = static_cast<char>(fields >> 8);
-    out.data()[counted_at + 1] = static_cast<char>(fields & 0xff);
-  } else {
-    out.append('\n');
-  }
+  end_row(out, begin, binary, fields);
   row.begin = static_cast<std::uint32_t>(begin);
   row.length = static_cast<std::uint32_t>(out.size() - begin);
   return Outcome::kOk;

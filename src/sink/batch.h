@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "base/result.h"
 #include "ledger/ledger.h"
 #include "ledger/protocol.h"
+#include "message/change.h"
 #include "message/decoder.h"
 #include "message/message.h"
 #include "sink/plan.h"
@@ -29,15 +31,29 @@ class Records {
   virtual message::Message full(std::size_t index) = 0;      // with headers
 };
 
-enum class Operation : std::uint8_t { kWrite, kDelete };
+// Of rows of a mirror: kMove gives the row with the first key the second one; a table without key
+// has kUpdateEqual and kDeleteEqual of one row that is as it was.
+enum class Operation : std::uint8_t {
+  kWrite,
+  kDelete,
+  kMove,
+  kMoved,  // a move that says what the one before it has said
+  kTruncate,
+  kUpdateEqual,
+  kDeleteEqual,
+};
 
 struct Row {
   std::uint32_t record = 0;  // index into Records
   std::uint32_t begin = 0;   // slice of Batch::bytes: the row in COPY form, without delimiters
   std::uint32_t length = 0;
   std::uint32_t key_length = 0;  // of the slice, behind the 2-byte column count if binary
-  std::uint16_t partition = 0;   // index into Batch::partitions
-  std::uint16_t shape = 0;       // index into Batch::shapes
+  // kUpdateEqual, kDeleteEqual: the row as it was, a slice of its own.
+  std::uint32_t before = 0;
+  std::uint32_t before_length = 0;
+  std::uint16_t before_shape = 0;
+  std::uint16_t partition = 0;  // index into Batch::partitions
+  std::uint16_t shape = 0;      // index into Batch::shapes
   Operation operation = Operation::kWrite;
   bool dead = false;  // isolated as bad, or behind a cut: not written
 };
@@ -65,8 +81,15 @@ struct PartitionRange {
   std::int64_t last_timestamp_ms = -1;
   std::uint32_t last_record = 0;  // where the record at last_offset is in Records
   std::int64_t ignored = 0;       // messages that make no row by the task's own word (on_tombstone)
-  // Policy retain: the offset of the bad message; nothing from it on is applied. -1: none.
+  // Policy retain, or Batch::stop: the offset of the message; nothing from it on is applied. -1:
+  // none.
   std::int64_t cut = -1;
+};
+
+// A message that the batch ends in front of, because the task must change before it can be applied.
+struct Stop {
+  enum class Kind : std::uint8_t { kNewFields, kOtherKey } kind = Kind::kNewFields;
+  Error error;
 };
 
 struct Batch {
@@ -77,6 +100,7 @@ struct Batch {
   std::vector<Failure> failures;  // in order of discovery
   std::vector<PartitionRange> partitions;
   std::vector<std::uint16_t> record_partitions;  // by record: index into partitions
+  std::optional<Stop> stop;
   std::uint64_t first_sequence =
       0;  // number of the first record in the lane's life, for the breaker
 
@@ -94,21 +118,37 @@ class RowBuilder {
   static Result<RowBuilder> create(const Plan& plan, task::Tuning::CopyFormat copy_format,
                                    bool retain);
 
+  // Messages that ask for another table or key end the batch (kStop); without this they fail.
+  void let_stop() { stops_ = true; }
+
   // Empties `batch` and chooses its form.
   void begin(Batch& batch, const Plan& plan) const;
   // Adds the record at the end of `records`: a row, a failure, or nothing (a tombstone that is
-  // ignored, or behind a cut). When a value is beyond the binary encoders the whole batch is
-  // encoded again as text, where PostgreSQL's own input functions judge.
-  enum class Added : std::uint8_t { kRow, kFailure, kNothing };
+  // ignored, or behind a cut). kStop: Batch::stop says why. When a value is beyond the binary
+  // encoders the whole batch is encoded again as text, where PostgreSQL's own input functions
+  // judge.
+  enum class Added : std::uint8_t { kRow, kFailure, kNothing, kStop };
   Added add(Batch& batch, const Plan& plan, Records& records, std::uint16_t partition);
   // Encodes every record of the batch anew: another form, or another plan.
   void rebuild(Batch& batch, const Plan& plan, Records& records, Form form);
 
  private:
-  enum class Outcome : std::uint8_t { kOk, kNeedsText, kProblem, kIgnored };
+  enum class Outcome : std::uint8_t { kOk, kNeedsText, kProblem, kIgnored, kStop };
   RowBuilder(message::Decoder decoder, task::Tuning::CopyFormat copy_format, bool retain);
   Outcome build(Batch& batch, const Plan& plan, const message::Message& message, Row& row,
                 message::Problem& problem);
+  // batch_change.cc: mirror
+  Outcome build_change(Batch& batch, const Plan& plan, Records& records, std::uint32_t index,
+                       Row& row, message::Problem& problem);
+  Outcome encode_change(Batch& batch, const Plan& plan, const message::Change& change, Row& row,
+                        message::Problem& problem);
+  bool take_values(const Plan& plan, const message::Change::Row& from, std::size_t count,
+                   bool partial, message::Problem& problem);
+  Outcome append_fields(Batch& batch, const Plan& plan, std::size_t first, std::size_t count,
+                        std::uint16_t& fields, message::Problem& problem);
+  Outcome stop_at(Batch& batch, const Plan& plan, message::ChangeDecoder::Outcome outcome);
+  void warn_of(const Plan& plan);
+
   Outcome decode(const Plan& plan, const message::Message& message, Row& row,
                  message::Problem& problem);
   bool resolve(const Plan& plan, int columns, message::Problem& problem);
@@ -118,6 +158,8 @@ class RowBuilder {
   std::uint16_t shape_index(Batch& batch);
 
   message::Decoder decoder_;
+  std::optional<message::ChangeDecoder> change_decoder_;  // mirror
+  message::ChangeConfig change_config_;
   std::vector<message::Value> values_;    // as decoded, by slot
   std::vector<message::Value> resolved_;  // by column of the plan: policies applied
   std::string states_;                    // the row's shape
@@ -125,6 +167,7 @@ class RowBuilder {
   message::Problem problem_;
   task::Tuning::CopyFormat copy_format_ = task::Tuning::CopyFormat::kAuto;
   bool retain_ = false;
+  bool stops_ = false;
 };
 
 // Header and trailer of PostgreSQL's binary COPY format (its documentation, "COPY", Binary Format).

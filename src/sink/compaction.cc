@@ -29,7 +29,9 @@ void Compaction::sort(const Batch& batch, std::size_t from, std::size_t to) {
   entries_.clear();
   for (std::size_t i = from; i < to; ++i) {
     const Row& row = batch.rows[i];
-    if (row.dead) continue;
+    // Moves come before all of them.
+    const bool moves = row.operation == Operation::kMove || row.operation == Operation::kMoved;
+    if (row.dead || moves) continue;
     entries_.push_back({prefix_of(key_of(batch, row), batch.form), static_cast<std::uint32_t>(i)});
   }
   const auto less = [&](const Entry& a, const Entry& b) {
@@ -134,12 +136,7 @@ Row Compaction::merge(Batch& batch, const Plan& plan, const Row& earlier, const 
     out.append(of_earlier ? from_early : from_late);
     ++count;
   }
-  if (binary) {
-    out.data()[merged.begin] = static_cast<char>(count >> 8);
-    out.data()[merged.begin + 1] = static_cast<char>(count & 0xff);
-  } else {
-    out.append('\n');
-  }
+  end_row(out, merged.begin, binary, count);
   merged.length = static_cast<std::uint32_t>(out.size() - merged.begin);
   const auto same = [&](const Shape& shape) { return shape.states == states; };
   const auto found = std::find_if(batch.shapes.begin(), batch.shapes.end(), same);

@@ -60,9 +60,22 @@ Shape shape_of(const postgres::Type& type) {
       return Shape::kJson;
     case oid::kJsonb:
       return Shape::kJsonb;
+    case oid::kBit:
+    case oid::kVarbit:
+      return Shape::kBit;
+    case oid::kPoint:
+      return Shape::kPoint;
     default:
-      return Shape::kOther;
+      break;
   }
+  // Types of extensions have no fixed oid.
+  std::string_view name = type.name;
+  name = name.substr(0, name.find('('));
+  if (const auto dot = name.rfind('.'); dot != std::string_view::npos) name.remove_prefix(dot + 1);
+  if (name == "hstore") return Shape::kHstore;
+  if (name == "geometry" || name == "geography") return Shape::kGeometry;
+  if (name == "vector" || name == "halfvec" || name == "sparsevec") return Shape::kVector;
+  return Shape::kOther;
 }
 
 template <class T>
@@ -85,6 +98,8 @@ TypeEncoder::TypeEncoder(const std::string& column, const postgres::Type& type,
                          const EncoderOptions& options)
     : shape_(shape_of(type)),
       utc_(postgres::is_utc(options.time_zone)),
+      varying_(type.oid == postgres::oid::kVarbit),
+      width_(type.typmod),
       options_(options),
       column_(column) {
   if (shape_ == Shape::kArray) {
@@ -158,8 +173,16 @@ Encoded TypeEncoder::any_binary(Value value, Buffer& out, Scratch& scratch,
     case Kind::kJsonObject:
     case Kind::kJsonArray:
       return raw_binary(value.text(), out);
+    case Kind::kDate:
+    case Kind::kTimeOfDay:
+    case Kind::kTimestamp:
+    case Kind::kDuration:
+      return counted_binary(value, out, problem);
+    case Kind::kBits:
+      return Encoded::kNeedsText;
     case Kind::kAbsent:
     case Kind::kNull:
+    case Kind::kUnchanged:
       break;
   }
   return Encoded::kNeedsText;

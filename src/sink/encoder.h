@@ -28,6 +28,10 @@
 //   composites      an object by attribute name (absent is null, unknown keys are ignored, of equal
 //                   keys the last one), an array by position; a string is a row literal
 //   all others      (ranges, inet, enums, extensions ...) their text
+// Change events bring dates, times and bits as such (message::Kind): into columns of their own kind
+// as they are, into numbers as they stand in the message, into everything else as PostgreSQL's
+// text; arrays by element; objects into hstore, point and PostGIS's types.
+//
 // The time of a message (kMicros) is an instant for date and time types, milliseconds since the
 // epoch for numbers, ISO 8601 in UTC for text and json.
 //
@@ -44,6 +48,7 @@
 #include "message/value.h"
 #include "postgres/catalog.h"
 #include "postgres/encode_zone.h"
+#include "sink/text_store.h"
 #include "task/task.h"
 
 namespace sluice::sink {
@@ -68,6 +73,7 @@ struct EncoderOptions {
 struct Scratch {
   Buffer a;
   Buffer b;
+  TextStore store;  // what convert() made of a change event's values; cleared by the caller
 };
 
 class TypeEncoder;  // encoder_type.h

@@ -1,6 +1,7 @@
 // JSON arrays and objects for columns of array and composite types, as the literals that array_in
 // and record_in read. Each part is written as its own type's text at the end of the output and then
 // quoted in place: so parts nest to any depth without memory of their own.
+#include "message/type.h"
 #include "sink/encoder_json.h"
 #include "sink/encoder_type.h"
 
@@ -41,24 +42,32 @@ Encoded TypeEncoder::part_text(const Value& value, std::string_view null, Buffer
   return Encoded::kOk;
 }
 
-Encoded TypeEncoder::array_text(std::string_view slice, Buffer& out, Scratch& scratch,
+// The elements of a change event's array are converted as its type says; of dimensions within it,
+// each by the same.
+Encoded TypeEncoder::array_text(const Value& array, Buffer& out, Scratch& scratch,
                                 Problem& problem) const {
   const TypeEncoder& element = parts_.front();
+  const message::Type* type = array.type();
+  if (type != nullptr) type = type->parts.size() == 1 ? type->parts.data() : nullptr;
   // For json, composites and domains over arrays an array within it is an element, not a dimension.
   const bool takes_arrays = element.is_json() || !element.parts_.empty();
-  JsonParts parts(slice);
+  JsonParts parts(array.text());
   std::string_view key;
   Value value;
   out.append('{');
   for (bool first = true; parts.next(key, value, scratch.a, scratch.a); first = false) {
     if (!first) out.append(delimiter_);
-    const Encoded written = value.kind == Kind::kJsonArray && !takes_arrays
-                                ? array_text(value.text(), out, scratch, problem)
-                                : element.part_text(value, "NULL", out, scratch, problem);
+    Encoded written = Encoded::kOk;
+    if (value.kind == Kind::kJsonArray && !takes_arrays) {
+      value.set_type(type != nullptr && type->base == message::Base::kArray ? type : array.type());
+      written = array_text(value, out, scratch, problem);
+    } else {
+      written = element.element_text(value, type, out, scratch, problem);
+    }
     if (written != Encoded::kOk) return written;
   }
   out.append('}');
-  return parts.good() ? Encoded::kOk : unreadable(slice, problem);
+  return parts.good() ? Encoded::kOk : unreadable(array.text(), problem);
 }
 
 Encoded TypeEncoder::composite_text(const Value& value, Buffer& out, Scratch& scratch,

@@ -143,6 +143,10 @@ Encoded TypeEncoder::text(Value value, Buffer& out, Scratch& scratch, Problem& p
     case Kind::kMicros:
       return micros_text(value.integer, out, problem);
     case Kind::kBool:
+      if (shape_ == Shape::kBit) {
+        out.append(value.integer != 0 ? '1' : '0');
+        return Encoded::kOk;
+      }
       out.append(value.integer != 0 ? "true" : "false");
       return Encoded::kOk;
     case Kind::kInteger: {
@@ -152,14 +156,24 @@ Encoded TypeEncoder::text(Value value, Buffer& out, Scratch& scratch, Problem& p
                          problem);
     }
     case Kind::kJsonArray:
-      if (shape_ == Shape::kArray) return array_text(value.text(), out, scratch, problem);
+      if (shape_ == Shape::kArray) return array_text(value, out, scratch, problem);
       if (shape_ == Shape::kComposite) return composite_text(value, out, scratch, problem);
       break;
     case Kind::kJsonObject:
       if (shape_ == Shape::kComposite) return composite_text(value, out, scratch, problem);
+      if (shape_ == Shape::kHstore) return hstore_text(value, out, scratch, problem);
+      if (value.type() != nullptr) return shape_text(value, out, scratch, problem);
       break;
+    case Kind::kDate:
+    case Kind::kTimeOfDay:
+    case Kind::kTimestamp:
+    case Kind::kDuration:
+      return counted_text(value, out, problem);
+    case Kind::kBits:
+      return bits_text(value, out, problem);
     case Kind::kAbsent:
     case Kind::kNull:
+    case Kind::kUnchanged:
       break;
   }
   out.append(value.text());
@@ -306,6 +320,17 @@ Encoded TypeEncoder::json_text(const Value& value, Buffer& out, Problem& problem
     case Kind::kInteger:
       json::append_number(out, value.integer);
       return Encoded::kOk;
+    case Kind::kDate:
+    case Kind::kTimeOfDay:
+    case Kind::kTimestamp:
+    case Kind::kDuration:
+    case Kind::kBits: {
+      out.append('"');
+      const Encoded written = value.kind == Kind::kBits ? bits_text(value, out, problem)
+                                                        : counted_text(value, out, problem);
+      out.append('"');
+      return written;
+    }
     case Kind::kMicros: {
       out.append('"');
       const Encoded written = micros_text(value.integer, out, problem);

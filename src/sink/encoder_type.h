@@ -35,6 +35,11 @@ enum class Shape : std::uint8_t {
   kJsonb,
   kArray,
   kComposite,
+  kBit,     // bit, bit varying
+  kHstore,  // contrib
+  kPoint,
+  kGeometry,  // PostGIS: geometry, geography
+  kVector,    // pgvector
   kOther,
 };
 
@@ -97,7 +102,7 @@ class TypeEncoder {
   void instant_text(std::int64_t micros, Buffer& out) const;
 
   // encoder_nested.cc: arrays and composites
-  Encoded array_text(std::string_view slice, Buffer& out, Scratch& scratch,
+  Encoded array_text(const message::Value& value, Buffer& out, Scratch& scratch,
                      message::Problem& problem) const;
   Encoded composite_text(const message::Value& value, Buffer& out, Scratch& scratch,
                          message::Problem& problem) const;
@@ -108,6 +113,21 @@ class TypeEncoder {
   Encoded unreadable(std::string_view slice, message::Problem& problem) const;
   Encoded part_text(const message::Value& value, std::string_view null, Buffer& out,
                     Scratch& scratch, message::Problem& problem) const;
+
+  // encoder_change.cc: what only change events hold
+  static bool is_counted(message::Kind kind) {
+    return kind >= message::Kind::kDate && kind <= message::Kind::kDuration;
+  }
+  Encoded counted_binary(const message::Value& value, Buffer& out, message::Problem& problem) const;
+  Encoded wall_clock_binary(std::int64_t unix_micros, Buffer& out, message::Problem& problem) const;
+  Encoded counted_text(const message::Value& value, Buffer& out, message::Problem& problem) const;
+  Encoded bits_text(const message::Value& value, Buffer& out, message::Problem& problem) const;
+  Encoded hstore_text(const message::Value& value, Buffer& out, Scratch& scratch,
+                      message::Problem& problem) const;
+  Encoded shape_text(const message::Value& value, Buffer& out, Scratch& scratch,
+                     message::Problem& problem) const;
+  Encoded element_text(message::Value value, const message::Type* type, Buffer& out,
+                       Scratch& scratch, message::Problem& problem) const;
 
   // encoder_text.cc: both
   // An epoch number by `unit`. kNeedsText: not a number at all.
@@ -129,6 +149,8 @@ class TypeEncoder {
   Shape shape_ = Shape::kOther;
   bool utc_ = false;  // sync.time_zone is UTC
   char delimiter_ = ',';
+  bool varying_ = false;    // kBit: bit varying
+  std::int32_t width_ = 0;  // kBit: of bit(n)
   EncoderOptions options_;
   std::string column_;
   std::vector<std::string> attributes_;  // composites: names of parts_

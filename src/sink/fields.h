@@ -10,6 +10,16 @@
 
 namespace sluice::sink {
 
+// Completes a row that begins at `begin`, in binary with room for its number of fields.
+inline void end_row(Buffer& out, std::size_t begin, bool binary, std::uint16_t fields) {
+  if (!binary) {
+    out.append('\n');
+    return;
+  }
+  out.data()[begin] = static_cast<char>(fields >> 8);
+  out.data()[begin + 1] = static_cast<char>(fields & 0xff);
+}
+
 class Fields {
  public:
   Fields(std::string_view row, Form form) : rest_(row), form_(form) {

@@ -131,6 +131,15 @@ std::string on_conflict(const Plan& plan, const std::string& states, bool only_n
   return where.empty() ? sql : sql + " WHERE " + where;
 }
 
+// An INSERT that leaves a required column out fails although the row is there and would keep it:
+// NOT NULL is looked at before the conflict is.
+bool keeps_required(const Plan& plan, const std::string& states) {
+  for (std::size_t i = 0; i < states.size(); ++i) {
+    if (states[i] == Shape::kKeep && plan.columns[i].required) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 std::string column_list(const Plan& plan, const std::string& states) {
@@ -151,7 +160,8 @@ std::string merge_sql(const Plan& plan, const std::string& states, const Staged&
   if (plan.write == task::Write::kUpdate) return update_sql(plan, states, staged);
   const std::string columns = column_list(plan, states);
   const bool merges = plan.way == Way::kStageMerge;
-  const bool two_steps = merges && !plan.on_conflict;  // first what is there, then what is not
+  // First what is there, then what is not.
+  const bool two_steps = merges && (!plan.on_conflict || keeps_required(plan, states));
   std::string sql;
   if (two_steps && plan.write == task::Write::kUpsert && !staged.only_new) {
     sql = update_sql(plan, states, staged);

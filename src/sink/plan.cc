@@ -10,6 +10,8 @@
 
 #include "base/nearest.h"
 #include "postgres/connection.h"
+#include "postgres/encode.h"
+#include "sink/mirror_key.h"
 
 namespace sluice::sink {
 namespace {
@@ -90,15 +92,82 @@ class Compiler {
     plan_.on_conflict = task_.target.level == task::Level::kCurrent;
     plan_.time_zone = task_.sync.time_zone;
     plan_.target = plan_.table.qualified();
+    plan_.mirror = task_.sync.mirrors();
+    if (plan_.mirror) choose_mirror();
     choose_way();
     choose_key();
-    collect_columns();
+    if (plan_.mirror) {
+      mirror_columns();
+    } else {
+      collect_columns();
+    }
     if (errors_.empty()) write_sql();
     if (!errors_.empty()) return tl::unexpected(std::move(errors_));
     return std::move(plan_);
   }
 
  private:
+  // Rows with a key are merged by it and deleted; without one they are appended, and updates and
+  // deletes look for a row that is equal.
+  void choose_mirror() {
+    plan_.on_delete = task_.sync.on_delete;
+    plan_.on_truncate = task_.sync.on_truncate;
+    plan_.schema_changes = task_.sync.schema_changes;
+    plan_.unavailable = std::make_shared<const Unavailable>(task_.sync.unavailable_value);
+    const bool has_key = !task_.sync.primary_key.empty() || !mirror_key(plan_.table).empty();
+    plan_.write = has_key ? task::Write::kUpsert : task::Write::kInsert;
+    plan_.deletes = true;
+    if (plan_.table.kind != RelationKind::kTable &&
+        plan_.table.kind != RelationKind::kPartitioned) {
+      errors_.push_back(document_error("target.table", fmt::format("{} is no table", plan_.target),
+                                       "Mirror into a table or a partitioned table."));
+    }
+  }
+
+  // Every column that can be written; which of them a message has, each says by itself.
+  void mirror_columns() {
+    for (const auto& column : plan_.table.columns) {
+      // The source sends its own generated columns in snapshots, and the stream leaves them out.
+      if (column.generated) plan_.change.ignored.push_back(column.name);
+      if (column.generated) continue;
+      task::Column by_name;
+      by_name.field = column.name;
+      by_name.column = column.name;
+      if (!key_.empty() && !in_key(column.name)) by_name.on_absent = task::OnAbsent::kKeep;
+      // PostgreSQL lets an INSERT override such a value, but no UPDATE.
+      if (column.identity == 'a' && !in_key(column.name)) by_name.update = false;
+      const std::size_t before = plan_.columns.size();
+      add_mapped(by_name, "target.table");
+      if (plan_.columns.size() == before) continue;
+      PlanColumn& added = plan_.columns.back();
+      const auto unit = task_.sync.units.find(column.name);
+      if (unit != task_.sync.units.end()) added.unit = unit->second;
+      added.assumed = assumed_type(column.type, added.unit);
+      added.is_bytea = column.type.oid == postgres::oid::kBytea;
+    }
+    for (const auto& [name, unit] : task_.sync.units) {
+      if (plan_.table.find(name) == nullptr) unknown_column("sync.units." + name, name);
+    }
+    plan_.decoder = {};
+    order_key_first();
+    for (std::size_t i = 0; i < plan_.columns.size(); ++i) {
+      plan_.columns[i].slot = static_cast<int>(i);
+      plan_.change.columns.push_back(plan_.columns[i].name);
+    }
+    plan_.change.key_columns = static_cast<std::size_t>(plan_.key_columns);
+    plan_.change.same_key = task_.sync.primary_key.empty();
+    switch (task_.sync.format) {
+      case task::Format::kAuto:
+        break;
+      case task::Format::kDebezium:
+        plan_.change.format = message::Format::kDebezium;
+        break;
+      case task::Format::kJson:
+        plan_.change.format = message::Format::kJson;
+        break;
+    }
+  }
+
   void choose_way() {
     const TableInfo& table = plan_.table;
     const bool relation =
@@ -143,6 +212,7 @@ class Compiler {
     if (plan_.write == task::Write::kInsert) return;
     key_ = task_.sync.primary_key;
     const auto& indexes = plan_.table.unique_indexes;
+    if (plan_.mirror && key_.empty()) key_ = mirror_key(plan_.table);
     if (key_.empty()) {
       if (plan_.write == task::Write::kInsertIgnore) return require_any_index();
       const auto primary = std::find_if(indexes.begin(), indexes.end(),
@@ -345,6 +415,7 @@ class Compiler {
     column.update = mapped.update || column.key;
     plan_.insert_only = plan_.insert_only || !column.update;
     column.has_default = info.has_default;
+    column.required = info.not_null && !info.has_default;
     if (info.identity == 0) column.default_sql = info.default_sql;
     // Defaults behind a view or a foreign table are not in this catalog: absent is left out there
     // too.
@@ -458,24 +529,37 @@ class Compiler {
 
   void write_sql() {
     judge_key();
-    if (plan_.way == Way::kCopy) return;
+    plan_.stage_stays = task_.target.pooler == task::Pooler::kNone;
+    const bool equal_rows = plan_.mirror && key_.empty();
+    if (plan_.way == Way::kCopy && !equal_rows) return;
     std::string columns;
     std::string keys;
+    std::string old_keys;
+    std::string new_keys;
+    int number = 0;
     for (const auto& column : plan_.columns) {
       const ColumnInfo& info = *plan_.table.find(column.name);
       std::string item = quoted(column.name) + ' ' + info.type.name;
       if (!info.collation.empty()) item += " COLLATE " + info.collation;
       columns += (columns.empty() ? "" : ", ") + item;
-      if (column.key) keys += (keys.empty() ? "" : ", ") + item;
+      if (!column.key) continue;
+      keys += (keys.empty() ? "" : ", ") + item;
+      const std::string rest = item.substr(quoted(column.name).size());
+      ++number;
+      old_keys += fmt::format("o{}{}, ", number, rest);
+      new_keys += fmt::format("{}n{}{}", new_keys.empty() ? "" : ", ", number, rest);
     }
+    if (equal_rows) keys = columns;
     if (plan_.way == Way::kStageMerge) {
       plan_.stage_sequence = unused_name("sluice_sequence");
       plan_.stage_shape = unused_name("sluice_shape");
       columns += fmt::format(", {} bigint, {} smallint", plan_.stage_sequence, plan_.stage_shape);
     }
-    plan_.stage_stays = task_.target.pooler == task::Pooler::kNone;
     plan_.stage_ddl = table_ddl(kStage, columns);
     if (plan_.deletes) plan_.delete_stage_ddl = table_ddl(kDeleteStage, keys);
+    if (plan_.mirror && !key_.empty()) {
+      plan_.move_stage_ddl = table_ddl(kMoveStage, old_keys + new_keys);
+    }
   }
 
   std::string table_ddl(std::string_view table, const std::string& columns) const {

@@ -11,8 +11,10 @@
 
 #include "base/buffer.h"
 #include "base/result.h"
+#include "message/change.h"
 #include "message/decoder.h"
 #include "postgres/catalog.h"
+#include "sink/convert.h"
 #include "sink/encoder.h"
 #include "task/task.h"
 
@@ -41,6 +43,12 @@ struct PlanColumn {
   bool update = true;            // false: an upsert leaves it as it is in a row that exists
   bool has_default = false;      // the table's own
   std::string default_sql = {};  // it, where the catalog shows it
+  // Mirror: what a value is taken to be whose message has no schema, and whether that is the
+  // task's own word (sync.units), which goes before a schema's.
+  message::Type assumed = {};
+  task::WireUnit unit = task::WireUnit::kNone;
+  bool is_bytea = false;
+  bool required = false;  // NOT NULL without a default: an INSERT must name it
   // Absent can leave the column out of the row's shape (its default acts, or the old value stays).
   bool optional = false;
 
@@ -75,6 +83,14 @@ struct Plan {
   bool decoder_reads_headers = false;
   std::vector<int> key_slots;
 
+  // Mirror: what the change decoder is made of; the column of a slot has its number.
+  bool mirror = false;
+  message::ChangeConfig change;
+  std::shared_ptr<const Unavailable> unavailable;
+  task::OnDelete on_delete = task::OnDelete::kDelete;
+  task::OnTruncate on_truncate = task::OnTruncate::kApply;
+  task::SchemaChanges schema_changes = task::SchemaChanges::kStop;
+
   // SQL text pieces, quoted.
   std::string target;       // "schema"."table"
   std::string stage_ddl;    // CREATE TEMPORARY TABLE ...; empty for kCopy
@@ -83,6 +99,7 @@ struct Plan {
   std::string stage_sequence;
   std::string stage_shape;
   std::string delete_stage_ddl;
+  std::string move_stage_ddl;  // old and new keys, as o1, o2, ... n1, n2, ...
 };
 
 // All that is wrong, not only the first: unknown columns (with the nearest names), generated
@@ -101,5 +118,6 @@ std::string reading_settings(const Plan& plan);
 // Names of the temporary tables of a lane's session.
 inline constexpr std::string_view kStage = "pg_temp.sluice_stage";
 inline constexpr std::string_view kDeleteStage = "pg_temp.sluice_delete_stage";
+inline constexpr std::string_view kMoveStage = "pg_temp.sluice_move_stage";
 
 }  // namespace sluice::sink

@@ -93,6 +93,7 @@ Async<Result<bool>> Writer::connect() {
   stage_ddl_.clear();
   stage_bytes_ = 0;
   delete_stage_bytes_ = 0;
+  move_stage_bytes_ = 0;
   auto conninfo = config_.conninfo();
   if (!conninfo) co_return fail(conninfo.error());
   std::string name = ledger::application_name(config_.handle, config_.instance);
@@ -296,9 +297,13 @@ std::string Writer::begin_sql(const Plan& plan) const {
 }
 
 // The target's lock, then what it is now: the last two results are for fits().
-std::string Writer::target_sql(const Plan& plan) {
+// `empties`: a TRUNCATE follows, whose lock is taken at once: two sessions that have the weaker one
+// would wait for each other.
+std::string Writer::target_sql(const Plan& plan, bool empties) {
   std::string sql;
-  if (plan.lock_target) {
+  if (empties) {
+    sql = fmt::format("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE; ", plan.target);
+  } else if (plan.lock_target) {
     sql = fmt::format("LOCK TABLE ONLY {} IN ROW EXCLUSIVE MODE; ", plan.target);
   }
   // The name first: after a rename the oid alone would still look the same.
@@ -317,10 +322,12 @@ bool Writer::fits(const Plan& plan, const std::vector<Rows>& rows) {
 Async<Result<bool>> Writer::open(const Batch& batch, const Plan& plan, std::int64_t epoch,
                                  ledger::Locked& locked, bool& same_signature) {
   const std::vector<ledger::Range> ranges = ranges_of(batch);
+  const bool empties = std::ranges::any_of(
+      batch.rows, [](const Row& row) { return row.operation == Operation::kTruncate; });
   if (!config_.ledger) {
     connection_.set_deadline(steady_clock::now() + config_.statement_timeout + kServerPatience);
     Async<Result<std::vector<Rows>>> opening =
-        connection_.query(begin_sql(plan) + target_sql(plan));
+        connection_.query(begin_sql(plan) + target_sql(plan, empties));
     auto results = co_await opening;
     if (!results) co_return fail(results.error());
     locked.task_exists = true;
@@ -333,7 +340,7 @@ Async<Result<bool>> Writer::open(const Batch& batch, const Plan& plan, std::int6
     const bool by_place = !places_.empty();
     std::string sql = begin_sql(plan);
     sql += ledger::lock_sql(config_.handle, ranges, places_);
-    sql += "; " + target_sql(plan);
+    sql += "; " + target_sql(plan, empties);
     connection_.set_deadline(steady_clock::now() + config_.statement_timeout + kServerPatience);
     Async<Result<std::vector<Rows>>> opening = connection_.query(std::move(sql));
     auto results = co_await opening;
@@ -357,7 +364,7 @@ Async<Outcome> Writer::attempt(Batch& batch, const Plan& plan, Records& records,
   Async<Result<bool>> connecting = connect();  // a failed attempt may have lost it
   auto connected = co_await connecting;
   if (!connected) co_return retry(connected.error(), Phase::kConnect);
-  if (plan.way != Way::kCopy && plan.stage_stays &&
+  if (!plan.stage_ddl.empty() && plan.stage_stays &&
       stage_ddl_ != plan.stage_ddl + plan.delete_stage_ddl) {
     Async<Step> preparing = prepare_stage(plan);
     auto prepared = co_await preparing;
@@ -408,7 +415,7 @@ Async<Outcome> Writer::attempt(Batch& batch, const Plan& plan, Records& records,
 
   ignored_ = 0;
   Step written = true;
-  if (plan.way != Way::kCopy && !plan.stage_stays) {
+  if (!plan.stage_ddl.empty() && !plan.stage_stays) {
     Async<Step> preparing = prepare_stage(plan);
     written = co_await preparing;
   }
@@ -455,7 +462,21 @@ Async<Outcome> Writer::commit(Batch& batch, Records& records, ledger::LaneProtoc
   for (const auto& row : batch.rows) {
     if (row.dead) continue;
     ++counts[row.partition].applied;
-    ++(row.operation == Operation::kDelete ? tally.deleted : tally.written);
+    switch (row.operation) {
+      case Operation::kWrite:
+      case Operation::kUpdateEqual:
+        ++tally.written;
+        break;
+      case Operation::kDelete:
+      case Operation::kDeleteEqual:
+      case Operation::kMove:  // the delete of an update of the key; its write follows
+        ++tally.deleted;
+        break;
+      case Operation::kMoved:
+      case Operation::kTruncate:
+        ++tally.ignored;
+        break;
+    }
   }
   for (const auto& failure : batch.failures) ++counts[failure.partition].failed;
   const bool retain = config_.on_failure == task::OnFailure::kRetain;
@@ -468,7 +489,7 @@ Async<Outcome> Writer::commit(Batch& batch, Records& records, ledger::LaneProtoc
     move.last_timestamp_ms = range.last_timestamp_ms;
     std::size_t last = range.last_record;
     if (range.cut >= 0) {
-      SLUICE_CHECK(retain);
+      SLUICE_CHECK(retain || batch.stop);
       move.to = range.cut;
       move.last_offset = -1;
       for (std::size_t r = 0; r < batch.record_partitions.size(); ++r) {

@@ -163,7 +163,7 @@ class Writer {
   Async<Result<bool>> open(const Batch& batch, const Plan& plan, std::int64_t epoch,
                            ledger::Locked& locked, bool& same_signature);
   std::string begin_sql(const Plan& plan) const;
-  static std::string target_sql(const Plan& plan);
+  static std::string target_sql(const Plan& plan, bool empties = false);
   static bool fits(const Plan& plan, const std::vector<postgres::Rows>& rows);
   Async<Step> count_keys(const Plan& plan);
   Async<Step> write_piece(Batch& batch, const Plan& plan, std::size_t from, std::size_t to);
@@ -172,6 +172,13 @@ class Writer {
   Async<Step> stage_shape(Batch& batch, const Plan& plan, std::uint16_t shape);
   Async<Step> stage_rows(const Batch& batch, const Plan& plan, std::string columns);
   Async<Step> delete_keys(Batch& batch, const Plan& plan);
+  Async<Step> write_turns(Batch& batch, const Plan& plan, std::size_t from, std::size_t to);
+  // writer_change.cc
+  Async<Step> write_changes(Batch& batch, const Plan& plan, std::size_t from, std::size_t to);
+  Async<Step> write_alike(Batch& batch, const Plan& plan, std::size_t from, std::size_t to);
+  Async<Step> write_moves(const Batch& batch, const Plan& plan, std::size_t from, std::size_t to);
+  Async<Step> write_equal(const Batch& batch, const Plan& plan, const Row& row);
+  Async<Step> truncate(const Plan& plan);
   // writer_merge.cc
   Async<Step> merge_piece(Batch& batch, const Plan& plan, std::size_t from, std::size_t to);
   Async<Step> merge_runs(Batch& batch, const Plan& plan, std::size_t from, std::size_t to);
@@ -212,6 +219,7 @@ class Writer {
   std::string stage_ddl_;
   std::int64_t stage_bytes_ = 0;  // written since the last TRUNCATE
   std::int64_t delete_stage_bytes_ = 0;
+  std::int64_t move_stage_bytes_ = 0;
 
   // What an attempt changes besides the database, as it was before: the next one starts from there.
   struct Before {

@@ -25,7 +25,7 @@ Async<Result<bool>> Writer::begin_apart(const Plan& plan) {
   Async<Result<bool>> connecting = connect();
   auto connected = co_await connecting;
   if (!connected) co_return connected;
-  if (plan.way != Way::kCopy && plan.stage_stays) {
+  if (!plan.stage_ddl.empty() && plan.stage_stays) {
     Async<Step> preparing = prepare_stage(plan);
     auto prepared = co_await preparing;
     if (!prepared) co_return fail(prepared.error().error);
@@ -42,7 +42,7 @@ Async<Result<bool>> Writer::begin_apart(const Plan& plan) {
     co_return fail(Domain::kPostgres, "signature",
                    fmt::format("{} was altered while this began", plan.target), "Try again.");
   }
-  if (plan.way != Way::kCopy && !plan.stage_stays) {
+  if (!plan.stage_ddl.empty() && !plan.stage_stays) {
     Async<Step> preparing = prepare_stage(plan);
     auto prepared = co_await preparing;
     if (!prepared) co_return fail(prepared.error().error);

@@ -46,6 +46,7 @@ Async<Writer::Step> Writer::execute(std::string sql) {
 Async<Writer::Step> Writer::prepare_stage(const Plan& plan) {
   std::string sql = plan.stage_ddl;
   if (!plan.delete_stage_ddl.empty()) sql += "; " + plan.delete_stage_ddl;
+  if (!plan.move_stage_ddl.empty()) sql += "; " + plan.move_stage_ddl;
   Async<Step> creating = execute(std::move(sql));
   auto created = co_await creating;
   if (!created) {
@@ -56,6 +57,7 @@ Async<Writer::Step> Writer::prepare_stage(const Plan& plan) {
   stage_ddl_ = plan.stage_ddl + plan.delete_stage_ddl;
   stage_bytes_ = 0;
   delete_stage_bytes_ = 0;
+  move_stage_bytes_ = 0;
   co_return true;
 }
 
@@ -92,10 +94,19 @@ Async<Writer::Step> Writer::copy_rows(std::string sql, const Batch& batch, std::
   co_return tl::unexpected(std::move(failed));
 }
 
-// Rows [from, to) of the batch that are not dead. Deletes go before the writes of what is folded
-// together; where one key can be spelt in several ways folding cannot see that they meet, so that
-// deletes and writes are then written in turns, in their order.
+// Rows [from, to) of the batch that are not dead.
 Async<Writer::Step> Writer::write_range(Batch& batch, const Plan& plan, std::size_t from,
+                                        std::size_t to) {
+  Async<Step> writing =
+      plan.mirror ? write_changes(batch, plan, from, to) : write_turns(batch, plan, from, to);
+  auto written = co_await writing;
+  co_return written;
+}
+
+// Deletes go before the writes of what is folded together; where one key can be spelt in several
+// ways folding cannot see that they meet, so that deletes and writes are then written in turns, in
+// their order.
+Async<Writer::Step> Writer::write_turns(Batch& batch, const Plan& plan, std::size_t from,
                                         std::size_t to) {
   const bool loose = batch.form == Form::kBinary ? plan.loose_key_binary : plan.loose_key_text;
   while (from < to) {

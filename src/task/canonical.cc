@@ -95,7 +95,7 @@ Node to_node(const Column& column) {
 
 Node to_node(const Sync& sync) {
   Node node = Node::map();
-  node.add("mode", Node::string("mapping"));
+  node.add("mode", choice(kModeNames, sync.mode));
   node.add("write", choice(kWriteNames, sync.write));
   node.add("primary_key", sync.primary_key.empty() ? Node() : text_list(sync.primary_key));
   node.add("time_zone", Node::string(sync.time_zone));
@@ -114,6 +114,14 @@ Node to_node(const Sync& sync) {
     columns = Node::list();
     for (const Column& column : *sync.columns) columns.items.push_back(to_node(column));
   }
+  if (!sync.mirrors()) return node;
+  node.add("format", choice(kFormatNames, sync.format));
+  node.add("on_delete", choice(kOnDeleteNames, sync.on_delete));
+  node.add("on_truncate", choice(kOnTruncateNames, sync.on_truncate));
+  node.add("schema_changes", choice(kSchemaChangesNames, sync.schema_changes));
+  Node& units = node.add("units", Node::map());
+  for (const auto& [column, unit] : sync.units) units.add(column, choice(kWireUnitNames, unit));
+  node.add("unavailable_value", Node::string(sync.unavailable_value));
   return node;
 }
 

@@ -38,6 +38,9 @@ const char* valid_value(const Key& key) {
       {"sync.columns[].column", R"("c")"},
       {"sync.columns[].default", R"([1])"},
       {"sync.columns[].update", "false"},
+      {"sync.units", R"({"at": "ms"})"},
+      {"sync.units.*", R"("hex")"},
+      {"sync.unavailable_value", R"("__gone")"},
       {"breaker", "{}"},
       {"breaker.share", "1"},
       {"breaker.window", "1000000"},
@@ -72,6 +75,11 @@ bj::value with_key(const Key& key, std::string_view json) {
   for (const char* path : {"sync.on_tombstone", "sync.only_if_newer", "sync.unchanged"}) {
     if (key.path == path) document.as_object()["sync"] = {{"write", "upsert"}};
   }
+  for (const char* path :
+       {"sync.format", "sync.on_delete", "sync.on_truncate", "sync.schema_changes", "sync.units",
+        "sync.units.*", "sync.unavailable_value"}) {
+    if (key.path == path) document.as_object()["sync"] = {{"mode", "mirror"}};
+  }
   set(document, concrete(key.path), bj::parse(json));
   return document;
 }
@@ -104,6 +112,7 @@ bool takes(const Key& key, const std::string& json) {
       return json == "null" && key.default_text == "{}";
     case Type::kText: {
       if (key.path == "source.kafka.*") return text || number || json == "true";
+      if (key.path == "sync.units.*") return false;  // only the names of units
       return text && key.path != "target.postgres";
     }
     case Type::kFlag:
@@ -166,6 +175,11 @@ TEST(Names, AreThoseOfTheTable) {
     EXPECT_EQ(joined, find_key(path)->allowed) << path;
   };
   same("source.on_gap", kOnGapNames);
+  same("sync.mode", kModeNames);
+  same("sync.format", kFormatNames);
+  same("sync.on_delete", kOnDeleteNames);
+  same("sync.on_truncate", kOnTruncateNames);
+  same("sync.schema_changes", kSchemaChangesNames);
   same("sync.write", kWriteNames);
   same("on_failure", kOnFailureNames);
   same("delivery", kDeliveryNames);

@@ -40,6 +40,19 @@ inline constexpr Name<OnAbsent> kOnAbsentNames[] = {{"default", OnAbsent::kDefau
                                                     {"fail", OnAbsent::kFail}};
 inline constexpr Name<OnNull> kOnNullNames[] = {
     {"null", OnNull::kNull}, {"default", OnNull::kDefault}, {"fail", OnNull::kFail}};
+inline constexpr Name<Mode> kModeNames[] = {{"mapping", Mode::kMapping}, {"mirror", Mode::kMirror}};
+inline constexpr Name<Format> kFormatNames[] = {
+    {"auto", Format::kAuto}, {"debezium", Format::kDebezium}, {"json", Format::kJson}};
+inline constexpr Name<OnDelete> kOnDeleteNames[] = {{"delete", OnDelete::kDelete},
+                                                    {"ignore", OnDelete::kIgnore}};
+inline constexpr Name<OnTruncate> kOnTruncateNames[] = {
+    {"apply", OnTruncate::kApply}, {"ignore", OnTruncate::kIgnore}, {"fail", OnTruncate::kFail}};
+inline constexpr Name<SchemaChanges> kSchemaChangesNames[] = {{"warn", SchemaChanges::kWarn},
+                                                              {"stop", SchemaChanges::kStop}};
+inline constexpr Name<WireUnit> kWireUnitNames[] = {
+    {"s", WireUnit::kSeconds}, {"ms", WireUnit::kMillis},        {"us", WireUnit::kMicros},
+    {"ns", WireUnit::kNanos},  {"base64", WireUnit::kBase64},    {"hex", WireUnit::kHex},
+    {"text", WireUnit::kText}, {"unsigned", WireUnit::kUnsigned}};
 inline constexpr Name<Unit> kUnitNames[] = {
     {"s", Unit::kSeconds}, {"ms", Unit::kMillis}, {"us", Unit::kMicros}, {"ns", Unit::kNanos}};
 inline constexpr Name<Encoding> kEncodingNames[] = {{"base64", Encoding::kBase64},

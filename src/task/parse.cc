@@ -8,6 +8,7 @@
 #include <set>
 
 #include "json/path.h"
+#include "task/identifiers.h"
 #include "task/names.h"
 #include "task/validate.h"
 #include "task/values.h"
@@ -16,57 +17,7 @@ namespace sluice::task {
 
 namespace {
 
-constexpr std::size_t kLongestIdentifier = 63;  // bytes; PostgreSQL cuts longer ones silently
-constexpr std::size_t kMostColumns = 1600;      // of a PostgreSQL table
-
-bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
-
-bool all_name_characters(std::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) {
-    return is_letter(c) || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.';
-  });
-}
-
-bool is_task_name(std::string_view text) {
-  return !text.empty() && text.size() <= 64 && is_letter(text.front()) && all_name_characters(text);
-}
-
-// As Kafka's own check: 249 characters, not "." or "..".
-bool is_topic_name(std::string_view text) {
-  return !text.empty() && text.size() <= 249 && text != "." && text != ".." &&
-         all_name_characters(text);
-}
-
-bool is_group_name(std::string_view text) { return !text.empty() && text.size() <= 249; }
-
-bool is_identifier(std::string_view text) {
-  return !text.empty() && text.size() <= kLongestIdentifier;
-}
-
-// table, schema.table, each plain or in double quotes (doubled within).
-bool is_table_name(std::string_view text) {
-  for (int parts = 1; parts <= 2; ++parts) {
-    std::size_t length = 0;  // of the name itself
-    if (text.starts_with('"')) {
-      text.remove_prefix(1);
-      bool closed = false;
-      while (!text.empty() && !closed) {
-        closed = text.front() == '"' && !text.starts_with("\"\"");
-        if (!closed) ++length;
-        text.remove_prefix(text.starts_with("\"\"") && !closed ? 2 : 1);
-      }
-      if (!closed) return false;
-    } else {
-      length = std::min(text.find_first_of(".\""), text.size());
-      text.remove_prefix(length);
-    }
-    if (length == 0 || length > kLongestIdentifier) return false;
-    if (text.empty()) return true;
-    if (text.front() != '.') return false;
-    text.remove_prefix(1);
-  }
-  return false;
-}
+constexpr std::size_t kMostColumns = 1600;  // of a PostgreSQL table
 
 class Parser {
  public:
@@ -127,6 +78,7 @@ class Parser {
   bool is_subscribed(const std::string& topic) const;
   void read_target();
   void read_sync();
+  void read_mirror();
   void read_extra_fields();
   void read_columns();
   Column read_column(const Node& item, const std::string& path);
@@ -334,6 +286,7 @@ void Parser::read_target() {
 
 void Parser::read_sync() {
   Sync& sync = task_.sync;
+  read_choice("sync.mode", kModeNames, sync.mode);
   read_choice("sync.write", kWriteNames, sync.write);
   read_choice("sync.nul", kNulNames, sync.nul);
   read_choice("sync.on_tombstone", kOnTombstoneNames, sync.on_tombstone);
@@ -351,6 +304,49 @@ void Parser::read_sync() {
   read_extra_fields();
   read_columns();
   check_write();
+  read_mirror();
+}
+
+// What only one of the modes has is refused in the other one: it would do nothing there.
+void Parser::read_mirror() {
+  constexpr std::string_view kMirrorOnly[] = {"format",         "on_delete", "on_truncate",
+                                              "schema_changes", "units",     "unavailable_value"};
+  constexpr std::string_view kMappingOnly[] = {"write",     "extra_fields", "only_if_newer",
+                                               "unchanged", "on_tombstone", "columns"};
+  Sync& sync = task_.sync;
+  const auto refuse_all = [&](const auto& names, std::string_view mode) {
+    for (const std::string_view name : names) {
+      const std::string path = join_path("sync", name);
+      if (valid_.at(path) == nullptr) continue;
+      valid_.add(path, fmt::format("found together with mode: {}, which has no such choice", mode),
+                 "Leave it out.");
+    }
+  };
+  if (!sync.mirrors()) return refuse_all(kMirrorOnly, "mapping");
+  refuse_all(kMappingOnly, "mirror");
+  if (task_.target.level == Level::kPostgres94) {
+    valid_.refuse("sync.mode", "mirror, together with target.level: postgresql_9_4", "mapping");
+  }
+  read_choice("sync.format", kFormatNames, sync.format);
+  read_choice("sync.on_delete", kOnDeleteNames, sync.on_delete);
+  read_choice("sync.on_truncate", kOnTruncateNames, sync.on_truncate);
+  read_choice("sync.schema_changes", kSchemaChangesNames, sync.schema_changes);
+  read_text("sync.unavailable_value", sync.unavailable_value,
+            [](std::string_view text) { return !text.empty() && text.size() <= 1000; });
+  const Node* units = valid_.at("sync.units");
+  if (units == nullptr) return;
+  for (const auto& [column, unit] : units->members) {
+    const std::string path = join_path("sync.units", column);
+    WireUnit known = WireUnit::kNone;
+    for (const auto& [name, value] : kWireUnitNames) {
+      if (name == unit.text) known = value;
+    }
+    if (known == WireUnit::kNone) {
+      valid_.refuse(path, Validator::found_text(path, unit),
+                    "s, ms, us, ns, base64, hex, text or unsigned");
+    }
+    sync.units[column] = known;
+  }
 }
 
 void Parser::read_extra_fields() {

@@ -127,10 +127,8 @@ TEST(Parse, KnowsKeysOfLaterVersions) {
       {"source.connection", "\"prod\""},
       {"target.connection", "\"prod\""},
       {"target.database", "\"shop\""},
-      {"sync.mode", "\"mirror\""},
       {"sync.write", "\"history\""},
-      {"sync.format", "\"debezium\""},
-      {"sync.on_delete", "\"soft\""},
+      {"sync.on_missing_row", "\"fail\""},
       {"sync.tables", "[]"},
       {"sync.sweep", "true"},
       {"tuning.max_bytes_per_second", "\"1 MB\""},
@@ -144,6 +142,17 @@ TEST(Parse, KnowsKeysOfLaterVersions) {
     EXPECT_NE(errors[0].message.find("allowed: "), std::string::npos) << errors[0].message;
     EXPECT_EQ(errors[0].message.find("unknown"), std::string::npos) << errors[0].message;
   }
+}
+
+TEST(Mode, HasKeysOfItsOwn) {
+  auto document = with("sync.mode", "\"mirror\"");
+  good(document);
+  set(document, "sync.write", bj::parse("\"upsert\""));
+  expect_error(document, "sync.write", {"mode: mirror"});
+  expect_error(with("sync.format", "\"json\""), "sync.format", {"mode: mapping"});
+  document = with("sync.mode", "\"mirror\"");
+  set(document, "sync.units", bj::parse(R"({"at": "weeks"})"));
+  expect_error(document, "sync.units.at", {"\"weeks\"", "unsigned"});
 }
 
 TEST(Name, HasAPattern) {

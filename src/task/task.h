@@ -42,8 +42,25 @@ enum class Level : std::uint8_t { kCurrent, kPostgres94 };
 enum class Unchanged : std::uint8_t { kWrite, kSkip };
 enum class OnAbsent : std::uint8_t { kDefault, kNull, kKeep, kFail };
 enum class OnNull : std::uint8_t { kNull, kDefault, kFail };
+enum class Mode : std::uint8_t { kMapping, kMirror };
+enum class Format : std::uint8_t { kAuto, kDebezium, kJson };
+enum class OnDelete : std::uint8_t { kDelete, kIgnore };
+enum class OnTruncate : std::uint8_t { kApply, kIgnore, kFail };
+enum class SchemaChanges : std::uint8_t { kWarn, kStop };
 enum class Unit : std::uint8_t { kNone, kSeconds, kMillis, kMicros, kNanos };
 enum class Encoding : std::uint8_t { kNone, kBase64, kHex };
+// sync.units: how a column's values stand in change events, where no schema says it.
+enum class WireUnit : std::uint8_t {
+  kNone,
+  kSeconds,
+  kMillis,
+  kMicros,
+  kNanos,
+  kBase64,
+  kHex,
+  kText,      // decimals: the number itself
+  kUnsigned,  // 64 bits without sign, sent as with one
+};
 enum class Meta : std::uint8_t {
   kTopic,
   kPartition,
@@ -85,6 +102,7 @@ struct Column {
 };
 
 struct Sync {
+  Mode mode = Mode::kMapping;
   Write write = Write::kInsert;
   std::vector<std::string> primary_key;
   std::string time_zone = "UTC";
@@ -95,6 +113,15 @@ struct Sync {
   std::optional<std::string> only_if_newer;  // a column
   Unchanged unchanged = Unchanged::kWrite;
   std::optional<std::vector<Column>> columns;  // none: by name against the real table
+  // Mirror only.
+  Format format = Format::kAuto;
+  OnDelete on_delete = OnDelete::kDelete;
+  OnTruncate on_truncate = OnTruncate::kApply;
+  SchemaChanges schema_changes = SchemaChanges::kStop;
+  std::map<std::string, WireUnit> units;  // by column
+  std::string unavailable_value = "__debezium_unavailable_value";
+
+  bool mirrors() const { return mode == Mode::kMirror; }
 };
 
 struct Breaker {

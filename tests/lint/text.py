@@ -13,7 +13,7 @@ RAW_STRING = re.compile(r'R"(\w*)\((.*?)\)\1"', re.DOTALL)
 MACHINE = re.compile(r"(?<![\w.\-/$}])/(?:work|root|home)" + r"/\w")
 HOSTS = re.compile("|".join([r"registry\.npm" + r"js\.org", r"repo1?\.maven\." + r"(apache\.)?org",
                              r"deb\.debian\." + r"org", r"files\.python" + r"hosted", r"static\.crates\." + r"io"]))
-BINARY = (".png", ".jpg", ".gif", ".ico", ".gz", ".bin", ".woff2")
+BINARY = (".png", ".jpg", ".gif", ".ico", ".gz", ".xz", ".bin", ".woff2")
 
 
 def texts():

@@ -1,0 +1,311 @@
+#include "message/change.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "message/change_state.h"
+
+namespace sluice::message {
+
+bool ChangeDecoder::State::read(Form& form, std::string_view payload, Problem& problem) {
+  json::Failure failure;
+  if (form.reader->read(payload, form.found, failure)) return true;
+  problem = to_problem(failure, payload);
+  return false;
+}
+
+// A message without schema: as the last one was, or else the other way.
+Form* ChangeDecoder::State::read_bare(std::string_view payload, Problem& problem) {
+  const auto form_of = [&](bool envelope) -> Form& {
+    auto& form = bare[envelope ? 1 : 0];
+    if (form == nullptr) form = bare_form(envelope);
+    return *form;
+  };
+  const bool envelope =
+      config.format == Format::kAuto ? bare_envelope : config.format == Format::kDebezium;
+  Form& first = form_of(envelope);
+  if (!read(first, payload, problem)) return nullptr;
+  if (config.format != Format::kAuto || is_envelope(first) == envelope) return &first;
+  bare_envelope = !envelope;
+  Form& second = form_of(!envelope);
+  return read(second, payload, problem) ? &second : nullptr;
+}
+
+// Fields that no column takes. kChange: there are none.
+ChangeDecoder::State::Step ChangeDecoder::State::fresh_fields(const Message& message, Form& form) {
+  new_fields.clear();
+  if (!form.schema.empty()) {
+    if (form.fresh.empty()) return Step::kChange;
+    new_fields = form.fresh;
+    return Step::kNewFields;
+  }
+  const std::string_view collected = form.reader->unmapped();
+  std::vector<NewField> left;
+  if (!collected.empty()) {
+    if (learn_aliases(collected, &left)) return Step::kAgain;
+    if (!form.envelope) {
+      std::erase_if(left, [](const NewField& field) { return is_added(field.name); });
+    }
+  }
+  if (!form.envelope) {
+    constexpr std::pair<std::size_t, const char*> kNames[] = {{Form::kOp, "op"},
+                                                              {Form::kAfter, "after"},
+                                                              {Form::kBefore, "before"},
+                                                              {Form::kSource, "source"}};
+    for (const auto& [place, name] : kNames) {
+      if (form.found[place].type != json::Type::kAbsent && !is_ignored(name) &&
+          !column_of(name, bare_names)) {
+        left.push_back({name, nullptr});
+      }
+    }
+  }
+  const bool heartbeat = left.size() == 1 && left.front().name == "ts_ms" &&
+                         message.topic.starts_with(kHeartbeatTopic);
+  if (left.empty()) return Step::kChange;
+  if (heartbeat || is_service(left)) return Step::kNothing;
+  new_fields = std::move(left);
+  return Step::kNewFields;
+}
+
+ChangeDecoder::State::Step ChangeDecoder::State::decode(const Message& message, Headers& headers,
+                                                        Change& change, Problem& problem) {
+  change = {};
+  if (message.value_null) return decode_null(message, headers, change, problem);
+  if (message.value.empty()) {
+    problem = {};
+    problem.code = ProblemCode::kEmptyValue;
+    return Step::kProblem;
+  }
+  if (is_null_text(message.value)) return decode_null(message, headers, change, problem);
+  std::string_view payload = message.value;
+  Form* form = by_bytes(message.value, payload);
+  if (form == nullptr && message.value.starts_with('{') &&
+      message.value.find("\"payload\"") != std::string_view::npos) {
+    const Parts parts = take_apart(message.value);
+    payload = parts.payload;
+    if (!parts.schema.empty()) {
+      form = known_form(parts.schema);
+      if (form == nullptr) form = new_form(parts.schema, problem);
+      if (form == nullptr) return Step::kProblem;
+    }
+  }
+  if (is_null_text(payload)) return decode_null(message, headers, change, problem);
+  Form* used = form;
+  if (used == nullptr) {
+    used = read_bare(payload, problem);
+  } else if (!read(*used, payload, problem)) {
+    used = nullptr;
+  }
+  if (used == nullptr) return Step::kProblem;
+  if (used->service) return Step::kChange;
+  return used->envelope ? decode_envelope(message, headers, *used, change, problem)
+                        : decode_flat(message, headers, *used, change, problem);
+}
+
+// A tombstone, or what stands for one.
+ChangeDecoder::State::Step ChangeDecoder::State::decode_null(const Message& message,
+                                                             Headers& headers, Change& change,
+                                                             Problem& problem) {
+  const bool no_key = message.key_null || is_null_text(message.key);
+  if (config.key_columns == 0 || no_key) {
+    if (no_key && config.key_columns == 0) return Step::kChange;  // kNothing: of a deleted row
+    if (no_key) {
+      problem = {};
+      problem.code = ProblemCode::kNullKey;
+      problem.detail = "the message has neither value nor key";
+      return Step::kProblem;
+    }
+  }
+  return decode_delete(message, headers, nullptr, change, problem);
+}
+
+ChangeDecoder::State::Step ChangeDecoder::State::decode_envelope(const Message& message,
+                                                                 Headers& headers, Form& form,
+                                                                 Change& change, Problem& problem) {
+  const std::string_view op = text_of(form.found[Form::kOp]);
+  const json::Type after = form.found[Form::kAfter].type;
+  change.op = op.size() == 1 ? op[0] : '\0';
+  switch (change.op) {
+    case 'c':
+    case 'r':
+    case 'u':
+      if (after != json::Type::kObject) {
+        problem = bad_envelope(fmt::format("op {} without `after`", change.op));
+        return Step::kProblem;
+      }
+      return write(message, headers, form, change, problem);
+    case 'd':
+      return decode_delete(message, headers, &form, change, problem);
+    case 't':
+      change.kind = Change::Kind::kTruncate;
+      return Step::kChange;
+    case 'm':
+      return Step::kChange;
+    default:
+      problem = op.empty() ? bad_envelope("no `op`") : bad_envelope("unknown `op`", op);
+      return Step::kProblem;
+  }
+}
+
+ChangeDecoder::State::Step ChangeDecoder::State::decode_flat(const Message& message,
+                                                             Headers& headers, Form& form,
+                                                             Change& change, Problem& problem) {
+  std::string_view op = text_of(form.found[Form::kRowOp]);
+  if (op.empty()) {
+    const Header* header = find(headers.headers(), kOpHeader);
+    if (header != nullptr) op = header->value;
+    if (op.size() == 3 && op.front() == '"' && op.back() == '"') op = op.substr(1, 1);
+  }
+  change.op = op.size() == 1 ? op[0] : '\0';
+  const json::Slot& deleted = form.found[Form::kDeleted];
+  const bool is_deleted =
+      (deleted.type == json::Type::kBool && deleted.boolean) || text_of(deleted) == "true";
+  if (change.op == 't') {
+    change.kind = Change::Kind::kTruncate;
+    return Step::kChange;
+  }
+  if (change.op == 'm') return Step::kChange;
+  if (is_deleted || change.op == 'd') {
+    return decode_delete(message, headers, &form, change, problem);
+  }
+  return write(message, headers, form, change, problem);
+}
+
+void ChangeDecoder::State::fill_before(Form& form, Change& change) {
+  const Binding& binding = form.envelope ? form.before : form.row;
+  std::ranges::fill(before_values, Value{});
+  for (const auto& [from, column] : binding.fields) {
+    if (form.found[from].type != json::Type::kAbsent) put(before_values[column], form.found[from]);
+  }
+  change.before = {before_values, binding.types};
+}
+
+// The row as it is now.
+ChangeDecoder::State::Step ChangeDecoder::State::write(const Message& message, Headers& headers,
+                                                       Form& form, Change& change,
+                                                       Problem& problem) {
+  other_key.clear();
+  const Step known = fresh_fields(message, form);
+  if (known == Step::kNothing) return Step::kChange;
+  if (known != Step::kChange) return known;
+  if (values_of != &form) {
+    std::ranges::fill(row_values, Value{});
+    values_of = &form;
+  }
+  for (const auto& [from, column] : form.row.fields) put(row_values[column], form.found[from]);
+  if (form.schema.empty() && bare_names.size() > columns) {
+    // Of two spellings of one column the one that is there.
+    for (const auto& [from, column] : form.row.fields) {
+      if (form.found[from].type != json::Type::kAbsent) put(row_values[column], form.found[from]);
+    }
+  }
+  change.kind = Change::Kind::kWrite;
+  change.row = {row_values, form.row.types};
+  change.partial = change.op != 'r';
+  if (change.op == 'c') change.partial = find(headers.headers(), kOldKey) != nullptr;
+  if (config.key_columns == 0) {
+    if (!message.key_null && config.same_key) {
+      const KeyOutcome outcome = read_key(message.key, keys, problem);
+      if (outcome == KeyOutcome::kAgain) return Step::kAgain;
+      if (outcome == KeyOutcome::kOther) return Step::kOtherKey;
+    }
+    if (change.op == 'u') {
+      if (!form.envelope || form.found[Form::kBefore].type != json::Type::kObject) {
+        problem = {};
+        problem.code = ProblemCode::kNoIdentity;
+        problem.detail = "an update of a table without key, without `before`";
+        return Step::kProblem;
+      }
+      fill_before(form, change);
+    }
+    return Step::kChange;
+  }
+  if (!config.same_key || message.key_null) return Step::kChange;
+  switch (read_key(message.key, keys, problem)) {
+    case KeyOutcome::kOther:
+      return Step::kOtherKey;
+    case KeyOutcome::kProblem:
+      return Step::kProblem;
+    case KeyOutcome::kAgain:
+      return Step::kAgain;
+    case KeyOutcome::kOk:
+    case KeyOutcome::kNone:
+      break;
+  }
+  return Step::kChange;
+}
+
+// `form` is what the message's value was read by; null: it has none.
+ChangeDecoder::State::Step ChangeDecoder::State::decode_delete(const Message& message,
+                                                               Headers& headers, Form* form,
+                                                               Change& change, Problem& problem) {
+  other_key.clear();
+  change.kind = Change::Kind::kDelete;
+  change.op = 'd';
+  if (config.key_columns == 0) {
+    const bool has_before =
+        form != nullptr &&
+        (!form->envelope || form->found[Form::kBefore].type == json::Type::kObject);
+    if (!has_before) {
+      problem = {};
+      problem.code = ProblemCode::kNoIdentity;
+      problem.detail = "a delete from a table without key, without the row as it was";
+      return Step::kProblem;
+    }
+    fill_before(*form, change);
+    return Step::kChange;
+  }
+  KeyOutcome outcome = KeyOutcome::kNone;
+  if (!message.key_null) outcome = read_key(message.key, keys, problem);
+  if (outcome == KeyOutcome::kProblem) return Step::kProblem;
+  if (outcome == KeyOutcome::kAgain) return Step::kAgain;
+  if (outcome == KeyOutcome::kOther && config.same_key) return Step::kOtherKey;
+  const auto whole = [&](const std::vector<Value>& values) {
+    return std::ranges::none_of(std::span(values).first(config.key_columns),
+                                [](const Value& value) { return value.kind == Kind::kAbsent; });
+  };
+  if (outcome == KeyOutcome::kOk || (outcome == KeyOutcome::kOther && whole(keys.values))) {
+    change.key = {keys.values, keys.types};
+  } else {
+    if (form != nullptr) fill_before(*form, change);
+    if (form == nullptr || !whole(before_values)) {
+      problem = {};
+      problem.code = ProblemCode::kNoIdentity;
+      problem.detail = "a delete whose key has not all columns of the table's key";
+      return Step::kProblem;
+    }
+    change.key = change.before;
+  }
+  const Header* moved = find(headers.headers(), kNewKey);
+  if (moved == nullptr) return Step::kChange;
+  const KeyOutcome there = read_key(moved->value, new_keys, problem);
+  if (there == KeyOutcome::kAgain) return Step::kAgain;
+  if (there != KeyOutcome::kOk) return Step::kChange;  // not readable: the delete stands
+  change.kind = Change::Kind::kMove;
+  // The header holds the key as text: what its numbers mean, the message's own key says.
+  change.row = {new_keys.values, keys.types};
+  return Step::kChange;
+}
+
+ChangeDecoder::ChangeDecoder(ChangeConfig config)
+    : state_(std::make_unique<State>(std::move(config))) {}
+ChangeDecoder::ChangeDecoder(ChangeDecoder&&) noexcept = default;
+ChangeDecoder& ChangeDecoder::operator=(ChangeDecoder&&) noexcept = default;
+ChangeDecoder::~ChangeDecoder() = default;
+
+ChangeDecoder::Outcome ChangeDecoder::decode(const Message& message, Headers& headers,
+                                             Change& change, Problem& problem) {
+  using Step = State::Step;
+  Step step = state_->decode(message, headers, change, problem);
+  // Each time at least one more spelling of a column is known: so this ends.
+  while (step == Step::kAgain) step = state_->decode(message, headers, change, problem);
+  static_assert(static_cast<int>(Step::kOtherKey) == static_cast<int>(Outcome::kOtherKey));
+  return static_cast<Outcome>(step);
+}
+
+std::span<const NewField> ChangeDecoder::new_fields() const { return state_->new_fields; }
+std::span<const std::string> ChangeDecoder::key_fields() const { return state_->other_key; }
+
+}  // namespace sluice::message

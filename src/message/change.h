@@ -1,0 +1,108 @@
+// ChangeDecoder: the bytes of one message become one change of one table's row (sync.mode: mirror).
+//
+// Forms, told apart message by message (Format::kAuto) or as the task says:
+//   Debezium's envelope   {"before", "after", "op", "source"}
+//   a flat row            {"id": 1, ...}, as ExtractNewRecordState leaves it, with __deleted and
+//                         __op in the row or as headers, or as anybody writes it
+// each bare or in Kafka Connect's {"schema", "payload"}. A schema is recognised by its bytes and
+// not parsed again. docs/reference/change-events.md has every form with what becomes of it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "message/message.h"
+#include "message/type.h"
+#include "message/value.h"
+
+namespace sluice::message {
+
+enum class Format : std::uint8_t { kAuto, kDebezium, kJson };
+
+struct ChangeConfig {
+  Format format = Format::kAuto;
+  std::vector<std::string> columns;  // of the target, those of the key first
+  std::size_t key_columns = 0;       // 0: rows have no key
+  // The key of messages must be just the target's: false where the task names its key itself.
+  bool same_key = true;
+  std::vector<std::string> ignored;  // fields that nothing takes, by the task's own word
+};
+
+// One change. Spans point into the decoder, Values into it or the message: valid until the next
+// decode, and only while the record of the message is held.
+struct Change {
+  enum class Kind : std::uint8_t {
+    kNothing,   // a heartbeat, a transaction's begin or end, a logical message, a tombstone of a
+                // table without key
+    kWrite,     // the row as it is now: `row`
+    kDelete,    // of the row with `key`
+    kMove,      // the row with `key` has the key `row` from now on (its key columns alone)
+    kTruncate,  // of the whole table
+  };
+  Kind kind = Kind::kNothing;
+  char op = '\0';  // c, r, u, d, t, m; \0: not said
+  // kWrite: a value can be the placeholder of one that the source did not send: not in op r, nor
+  // in op c without an old key.
+  bool partial = false;
+
+  // A value for each column of the target (kAbsent: the message has no such field), and what its
+  // schema says of it; null: nothing.
+  struct Row {
+    std::span<const Value> values;
+    std::span<const Type* const> types;
+  };
+  Row row;     // kWrite: all columns; kMove: those of the key
+  Row key;     // kDelete, kMove: those of the key, as they were
+  Row before;  // of a table without key: all columns as they were; empty unless the source sends it
+};
+
+// What a change needs that is not in the message's payload.
+class Headers {
+ public:
+  virtual ~Headers() = default;
+  // Of the message that is being decoded; valid as its record is.
+  virtual std::span<const Header> headers() = 0;
+};
+
+// A field that no column of the target takes.
+struct NewField {
+  std::string name;
+  const Type* type = nullptr;  // null: the message has no schema
+};
+
+// One per lane: it owns its parsers and buffers. In steady state it allocates nothing for a
+// message. Not thread-safe; movable (Values stay valid across a move).
+class ChangeDecoder {
+ public:
+  explicit ChangeDecoder(ChangeConfig config);
+  ChangeDecoder(ChangeDecoder&&) noexcept;
+  ChangeDecoder& operator=(ChangeDecoder&&) noexcept;
+  ChangeDecoder(const ChangeDecoder&) = delete;
+  ChangeDecoder& operator=(const ChangeDecoder&) = delete;
+  ~ChangeDecoder();
+
+  enum class Outcome : std::uint8_t {
+    kChange,
+    kProblem,    // of the message: `problem`
+    kNewFields,  // fields that no column takes: new_fields()
+    kOtherKey,   // the message's key is not the target's: key_fields()
+  };
+  Outcome decode(const Message& message, Headers& headers, Change& change, Problem& problem);
+
+  // After kNewFields. Valid until the next decode.
+  std::span<const NewField> new_fields() const;
+  // After kOtherKey: the names in the message's key; empty: it has none.
+  std::span<const std::string> key_fields() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace sluice::message

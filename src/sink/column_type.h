@@ -1,0 +1,15 @@
+// The type of a column for values of a change event: for tables and columns that Sluice makes, and
+// for the SQL that it proposes.
+#pragma once
+
+#include <string>
+
+#include "message/type.h"
+
+namespace sluice::sink {
+
+// As SQL writes it: "numeric(12,2)", "timestamp(3) without time zone[]". By the source's own type
+// where the connector sends it along and PostgreSQL has it, else by what the event says.
+std::string column_type(const message::Type& type);
+
+}  // namespace sluice::sink

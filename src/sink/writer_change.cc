@@ -1,0 +1,277 @@
+// The part of Writer for what only mirrors have: rows that get another key, TRUNCATE, and tables
+// without key.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <unordered_set>
+#include <utility>
+
+#include "sink/merge.h"
+#include "sink/writer.h"
+
+namespace sluice::sink {
+
+using postgres::Connection;
+using postgres::Rows;
+
+namespace {
+
+bool is_move(const Row& row) { return !row.dead && row.operation == Operation::kMove; }
+
+// Old and new key of a move, as rows have theirs: without the number of fields of binary, and in
+// text without the newline.
+struct MovedKeys {
+  std::string_view before;
+  std::string_view after;
+};
+MovedKeys keys_of(const Batch& batch, const Row& row) {
+  const bool binary = batch.form == Form::kBinary;
+  const std::size_t skip = binary ? 2 : 0;
+  const std::string_view whole = batch.bytes.view(row.begin + skip, row.length - skip);
+  MovedKeys keys{whole.substr(0, row.key_length), whole.substr(row.key_length)};
+  if (!binary) {
+    keys.after.remove_prefix(1);  // the tab
+    keys.after.remove_suffix(1);
+  }
+  return keys;
+}
+
+std::string_view key_of(const Batch& batch, const Row& row) {
+  const std::size_t skip = batch.form == Form::kBinary ? 2 : 0;
+  return batch.bytes.view(row.begin + skip, row.key_length);
+}
+
+// x.c IS NOT DISTINCT FROM d.c of the columns that the row as it was has; types without an equality
+// are compared by their text.
+std::string same_row(const Plan& plan, const std::string& states) {
+  constexpr postgres::Oid kWithoutEquality[] = {114, 142, 600, 601, 602, 603, 604, 628, 718};
+  std::string condition;
+  for (std::size_t i = 0; i < plan.columns.size(); ++i) {
+    if (states[i] != Shape::kPresent) continue;
+    const postgres::Type& type = plan.table.find(plan.columns[i].name)->type;
+    const postgres::Oid oid = type.element != 0 ? type.element : type.oid;
+    const bool as_text = std::find(std::begin(kWithoutEquality), std::end(kWithoutEquality), oid) !=
+                         std::end(kWithoutEquality);
+    const std::string name = Connection::identifier(plan.columns[i].name);
+    condition +=
+        fmt::format("{}x.{}{} IS NOT DISTINCT FROM d.{}{}", condition.empty() ? "" : " AND ", name,
+                    as_text ? "::text" : "", name, as_text ? "::text" : "");
+  }
+  return condition.empty() ? "true" : condition;
+}
+
+}  // namespace
+
+// Rows [from, to): cut where a change must not be put in front of the ones before it. Within a part
+// come first the moves, then the deletes, then the writes, each folded by key: so a part ends where
+// a move meets a key that the part has touched, or the table is emptied.
+Async<Writer::Step> Writer::write_changes(Batch& batch, const Plan& plan, std::size_t from,
+                                          std::size_t to) {
+  const auto begin = batch.rows.begin();
+  const bool moves = std::any_of(begin + static_cast<std::ptrdiff_t>(from),
+                                 begin + static_cast<std::ptrdiff_t>(to), is_move);
+  const bool loose = batch.form == Form::kBinary ? plan.loose_key_binary : plan.loose_key_text;
+  std::unordered_set<std::string_view> touched;
+  std::size_t last_move = to;
+  std::size_t start = from;
+  for (std::size_t i = from; i <= to; ++i) {
+    bool ends = i == to;
+    if (!ends) {
+      Row& row = batch.rows[i];
+      if (row.dead) continue;
+      if (row.operation == Operation::kTruncate) {
+        ends = true;
+      } else if (moves && row.operation == Operation::kMove) {
+        const MovedKeys keys = keys_of(batch, row);
+        // Of an update of the key a delete and a tombstone say the same, one after the other.
+        if (last_move < i && std::ranges::all_of(
+                                 begin + static_cast<std::ptrdiff_t>(last_move + 1),
+                                 begin + static_cast<std::ptrdiff_t>(i),
+                                 [](const Row& each) { return each.dead; })) {
+          const MovedKeys before = keys_of(batch, batch.rows[last_move]);
+          if (before.before == keys.before && before.after == keys.after) {
+            row.operation = Operation::kMoved;
+            last_move = i;
+            continue;
+          }
+        }
+        ends =
+            touched.contains(keys.before) || touched.contains(keys.after) || (loose && i > start);
+      } else if (moves) {
+        ends = loose && !touched.empty() && last_move >= start && last_move < i;
+      }
+    }
+    if (ends && i > start) {
+      Async<Step> moving = write_moves(batch, plan, start, i);
+      auto done = co_await moving;
+      if (!done) co_return done;
+      Async<Step> writing = write_alike(batch, plan, start, i);
+      done = co_await writing;
+      if (!done) co_return done;
+      touched.clear();
+      start = i;
+    }
+    if (i == to) break;
+    const Row& row = batch.rows[i];
+    if (row.operation == Operation::kTruncate) {
+      Async<Step> emptying = truncate(plan);
+      auto done = co_await emptying;
+      if (!done) co_return done;
+      start = i + 1;
+    } else if (moves && row.operation == Operation::kMove) {
+      const MovedKeys keys = keys_of(batch, row);
+      touched.insert(keys.before);
+      touched.insert(keys.after);
+      last_move = i;
+    } else if (moves && row.operation != Operation::kMoved) {
+      touched.insert(key_of(batch, row));
+    }
+  }
+  co_return true;
+}
+
+// Rows that stand for themselves: neither moves nor TRUNCATE.
+Async<Writer::Step> Writer::write_alike(Batch& batch, const Plan& plan, std::size_t from,
+                                        std::size_t to) {
+  if (plan.key_columns > 0) {
+    Async<Step> writing = write_turns(batch, plan, from, to);
+    auto written = co_await writing;
+    co_return written;
+  }
+  while (from < to) {
+    const bool equal = batch.rows[from].operation != Operation::kWrite;
+    std::size_t end = from + 1;
+    if (!equal) {
+      while (end < to && batch.rows[end].operation == Operation::kWrite) ++end;
+    }
+    Async<Step> writing =
+        equal ? write_equal(batch, plan, batch.rows[from]) : write_piece(batch, plan, from, end);
+    auto written = co_await writing;
+    if (!written) co_return written;
+    from = end;
+  }
+  co_return true;
+}
+
+// The rows with old keys get their new ones, unless a row with the new key is there: then the old
+// one goes. Nothing here touches another's key, so that all are two statements.
+Async<Writer::Step> Writer::write_moves(const Batch& batch, const Plan& plan, std::size_t from,
+                                        std::size_t to) {
+  sent_.clear();
+  slices_.clear();
+  gathered_.clear();
+  for (std::size_t i = from; i < to; ++i) {
+    const Row& row = batch.rows[i];
+    if (!is_move(row)) continue;
+    sent_.push_back(row.record);
+    gathered_.append(batch.bytes.view(row.begin, row.length));
+  }
+  if (sent_.empty()) co_return true;
+  slices_.push_back(gathered_.view());
+  std::string stage(kMoveStage);
+  Async<Step> emptying = empty_stage(stage, move_stage_bytes_);
+  auto done = co_await emptying;
+  if (!done) co_return done;
+  move_stage_bytes_ += static_cast<std::int64_t>(gathered_.size());
+  std::string old_columns;
+  std::string new_columns;
+  std::string is_old;
+  std::string is_new;
+  std::string set;
+  for (int i = 0; i < plan.key_columns; ++i) {
+    const std::string name = Connection::identifier(plan.columns[static_cast<std::size_t>(i)].name);
+    const char* const comma = i > 0 ? ", " : "";
+    const char* const and_ = i > 0 ? " AND " : "";
+    old_columns += fmt::format("{}o{}", comma, i + 1);
+    new_columns += fmt::format("{}n{}", comma, i + 1);
+    is_old += fmt::format("{}t.{} = m.o{}", and_, name, i + 1);
+    is_new += fmt::format("{}x.{} = m.n{}", and_, name, i + 1);
+    set += fmt::format("{}{} = m.n{}", comma, name, i + 1);
+  }
+  std::string copy = fmt::format("COPY {} ({}, {}) FROM STDIN{}", stage, old_columns, new_columns,
+                                 batch.form == Form::kBinary ? " (FORMAT binary)" : "");
+  Async<Step> copying = copy_rows(std::move(copy), batch, stage.substr(stage.find('.') + 1));
+  done = co_await copying;
+  if (!done) co_return done;
+  std::string sql = fmt::format(
+      "UPDATE {0} AS t SET {1} FROM {2} AS m WHERE {3} AND NOT EXISTS (SELECT FROM {0} AS x WHERE "
+      "{4}); DELETE FROM {0} AS t USING {2} AS m WHERE {3}",
+      plan.target, set, kMoveStage, is_old, is_new);
+  Async<Step> moving = execute(std::move(sql));
+  done = co_await moving;
+  co_return done;
+}
+
+// TRUNCATE, or DELETE where a foreign key or the role's rights forbid it.
+Async<Writer::Step> Writer::truncate(const Plan& plan) {
+  Async<Step> saving = execute("SAVEPOINT sluice_truncate");
+  auto done = co_await saving;
+  if (!done) co_return done;
+  std::string sql = fmt::format("TRUNCATE {}; RELEASE SAVEPOINT sluice_truncate", plan.target);
+  Async<Step> emptying = execute(std::move(sql));
+  done = co_await emptying;
+  if (done) co_return done;
+  const std::string& code = done.error().error.code;
+  if (code != "0A000" && code != "42501") co_return done;
+  sql = fmt::format(
+      "ROLLBACK TO SAVEPOINT sluice_truncate; RELEASE SAVEPOINT sluice_truncate; DELETE FROM {}",
+      plan.target);
+  Async<Step> deleting = execute(std::move(sql));
+  done = co_await deleting;
+  co_return done;
+}
+
+// One row of a table without key, found by all that its event says of it. Of several that are equal
+// any one is as good.
+Async<Writer::Step> Writer::write_equal(const Batch& batch, const Plan& plan, const Row& row) {
+  if (row.dead) co_return true;
+  const std::string& states = batch.shapes[row.before_shape].states;
+  sent_ = {row.record};
+  slices_ = {batch.bytes.view(row.before, row.before_length)};
+  std::string stage(kDeleteStage);
+  Async<Step> emptying = empty_stage(stage, delete_stage_bytes_);
+  auto done = co_await emptying;
+  if (!done) co_return done;
+  delete_stage_bytes_ += row.before_length;
+  const char* const form = batch.form == Form::kBinary ? " (FORMAT binary)" : "";
+  std::string copy =
+      fmt::format("COPY {} ({}) FROM STDIN{}", stage, column_list(plan, states), form);
+  Async<Step> copying = copy_rows(std::move(copy), batch, stage.substr(stage.find('.') + 1));
+  done = co_await copying;
+  if (!done) co_return done;
+  const std::string found = fmt::format(
+      "(t.tableoid, t.ctid) = (SELECT x.tableoid, x.ctid FROM {} AS x, {} AS d WHERE {} "
+      "LIMIT 1)",
+      plan.target, kDeleteStage, same_row(plan, states));
+  if (row.operation == Operation::kDeleteEqual) {
+    Async<tl::expected<Rows, Failed>> deleting =
+        ask(fmt::format("DELETE FROM {} AS t WHERE {}", plan.target, found));
+    auto deleted = co_await deleting;
+    if (!deleted) co_return tl::unexpected(deleted.error());
+    co_return true;
+  }
+  const std::string& after = batch.shapes[row.shape].states;
+  slices_ = {batch.bytes.view(row.begin, row.length)};
+  Async<Step> staging = stage_rows(batch, plan, column_list(plan, after));
+  done = co_await staging;
+  if (!done) co_return done;
+  std::string set;
+  for (std::size_t i = 0; i < plan.columns.size(); ++i) {
+    if (after[i] != Shape::kPresent) continue;
+    const std::string name = Connection::identifier(plan.columns[i].name);
+    set += fmt::format("{}{} = s.{}", set.empty() ? "" : ", ", name, name);
+  }
+  Async<tl::expected<Rows, Failed>> updating = ask(
+      fmt::format("UPDATE {} AS t SET {} FROM {} AS s WHERE {}", plan.target, set, kStage, found));
+  auto updated = co_await updating;
+  if (!updated) co_return tl::unexpected(updated.error());
+  if (updated->affected() > 0) co_return true;
+  // It is not there: the event has the whole row.
+  std::string sql = fmt::format("INSERT INTO {0} ({1}) SELECT {1} FROM {2}", plan.target,
+                                column_list(plan, after), kStage);
+  Async<Step> inserting = execute(std::move(sql));
+  done = co_await inserting;
+  co_return done;
+}
+
+}  // namespace sluice::sink
