@@ -219,9 +219,9 @@ Result<Path> Path::compile(std::string_view text) {
 
 Path Path::of_members(std::vector<std::string> names) {
   Path path;
-  path.text_ = "$";
+  path.text_.push_back('$');
   for (auto& name : names) {
-    path.text_ += '.';
+    path.text_.push_back('.');
     path.text_ += name;
     path.steps_.push_back({.name = std::move(name)});
   }
