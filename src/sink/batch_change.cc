@@ -140,6 +140,10 @@ bool RowBuilder::take_values(const Plan& plan, const Change::Row& from, std::siz
     const bool own_word = column.unit != task::WireUnit::kNone;
     const message::Type* type =
         own_word || from.types[i] == nullptr ? &column.assumed : from.types[i];
+    if (type->base == message::Base::kString && type->meaning == message::Meaning::kPlain &&
+        column.assumed.meaning == message::Meaning::kDecimal) {
+      type = &kDecimalText;
+    }
     if (!convert(*type, value, scratch_.store, problem)) return blame(column, problem);
     if (column.is_bytea && value.kind == Kind::kString && !value.text().starts_with("\\x")) {
       return unsaid_encoding(column, value, problem);
