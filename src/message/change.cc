@@ -108,17 +108,14 @@ ChangeDecoder::State::Step ChangeDecoder::State::decode(const Message& message, 
 ChangeDecoder::State::Step ChangeDecoder::State::decode_null(const Message& message,
                                                              Headers& headers, Change& change,
                                                              Problem& problem) {
-  const bool no_key = message.key_null || is_null_text(message.key);
-  if (config.key_columns == 0 || no_key) {
-    if (no_key && config.key_columns == 0) return Step::kChange;  // kNothing: of a deleted row
-    if (no_key) {
-      problem = {};
-      problem.code = ProblemCode::kNullKey;
-      problem.detail = "the message has neither value nor key";
-      return Step::kProblem;
-    }
+  if (!message.key_null && !is_null_text(message.key)) {
+    return decode_delete(message, headers, nullptr, change, problem);
   }
-  return decode_delete(message, headers, nullptr, change, problem);
+  if (config.key_columns == 0) return Step::kChange;  // kNothing: it follows a delete
+  problem = {};
+  problem.code = ProblemCode::kNullKey;
+  problem.detail = "the message has neither value nor key";
+  return Step::kProblem;
 }
 
 ChangeDecoder::State::Step ChangeDecoder::State::decode_envelope(const Message& message,

@@ -319,7 +319,7 @@ void Lane::applied() {
     }
     end_with(std::move(end));
   } else if (in_flight_->batch.stop) {
-    end_failed(std::move(in_flight_->batch.stop->error));
+    end_failed(std::move(*in_flight_->batch.stop));
   }
   in_flight_->clear();
   publish();

@@ -66,13 +66,9 @@ Type assumed_type(const postgres::Type& column, task::WireUnit unit) {
       type.meaning = Meaning::kDate;
       break;
     case oid::kTime:
-      type.base = Base::kInteger;
-      type.meaning = Meaning::kTime;
-      type.power = power(column.typmod);
-      break;
     case oid::kTimestamp:
       type.base = Base::kInteger;
-      type.meaning = Meaning::kTimestamp;
+      type.meaning = column.oid == oid::kTime ? Meaning::kTime : Meaning::kTimestamp;
       type.power = power(column.typmod);
       break;
     case oid::kTimestamptz:

@@ -121,7 +121,7 @@ RowBuilder::Added RowBuilder::add_record(Batch& batch, const Plan& plan, Records
         range.cut = message.offset;
         return Added::kStop;
       }
-      batch.failures.push_back({index, partition, std::move(batch.stop->error)});
+      batch.failures.push_back({index, partition, std::move(*batch.stop)});
       batch.stop.reset();
       return Added::kFailure;
   }

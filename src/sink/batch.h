@@ -86,12 +86,6 @@ struct PartitionRange {
   std::int64_t cut = -1;
 };
 
-// A message that the batch ends in front of, because the task must change before it can be applied.
-struct Stop {
-  enum class Kind : std::uint8_t { kNewFields, kOtherKey } kind = Kind::kNewFields;
-  Error error;
-};
-
 struct Batch {
   Form form = Form::kBinary;
   Buffer bytes;
@@ -100,10 +94,15 @@ struct Batch {
   std::vector<Failure> failures;  // in order of discovery
   std::vector<PartitionRange> partitions;
   std::vector<std::uint16_t> record_partitions;  // by record: index into partitions
-  std::optional<Stop> stop;
+  // Why it ends in front of a message: the task must change before that can be applied.
+  std::optional<Error> stop;
   std::uint64_t first_sequence =
       0;  // number of the first record in the lane's life, for the breaker
 
+  // The key of a row that has one, as it is encoded.
+  std::string_view key_of(const Row& row) const {
+    return bytes.view(row.begin + (form == Form::kBinary ? 2 : 0), row.key_length);
+  }
   bool empty() const { return rows.empty() && failures.empty() && partitions.empty(); }
   void clear();
   // The partition's range, opened at `from` if it is new to the batch.

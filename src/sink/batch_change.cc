@@ -213,9 +213,7 @@ void RowBuilder::warn_of(const Plan& plan) {
 RowBuilder::Outcome RowBuilder::stop_at(Batch& batch, const Plan& plan,
                                         ChangeDecoder::Outcome outcome) {
   std::vector<std::string> names;
-  Stop stop;
   if (outcome == ChangeDecoder::Outcome::kNewFields) {
-    stop.kind = Stop::Kind::kNewFields;
     std::string sql;
     for (const auto& field : change_decoder_->new_fields()) {
       names.push_back(field.name);
@@ -223,7 +221,7 @@ RowBuilder::Outcome RowBuilder::stop_at(Batch& batch, const Plan& plan,
                          Connection::identifier(field.name),
                          field.type == nullptr ? "TYPE" : column_type(*field.type));
     }
-    stop.error = fail(Domain::kMessage, "new_fields",
+    batch.stop = fail(Domain::kMessage, "new_fields",
                       fmt::format("the message has fields that {} has no column for: {}",
                                   plan.target, fmt::join(names, ", ")),
                       fmt::format("Add them: ALTER TABLE {}{}; then start again. Or set "
@@ -231,7 +229,6 @@ RowBuilder::Outcome RowBuilder::stop_at(Batch& batch, const Plan& plan,
                                   plan.target, sql))
                      .value();
   } else {
-    stop.kind = Stop::Kind::kOtherKey;
     const auto fields = change_decoder_->key_fields();
     std::string list;
     for (const auto& name : fields) {
@@ -240,7 +237,7 @@ RowBuilder::Outcome RowBuilder::stop_at(Batch& batch, const Plan& plan,
     }
     std::vector<std::string> ours(plan.change.columns.begin(),
                                   plan.change.columns.begin() + plan.key_columns);
-    stop.error =
+    batch.stop =
         fail(Domain::kMessage, "other_key",
              fmt::format("the message's key is ({}), that of {} is ({})", fmt::join(names, ", "),
                          plan.target, fmt::join(ours, ", ")),
@@ -249,7 +246,6 @@ RowBuilder::Outcome RowBuilder::stop_at(Batch& batch, const Plan& plan,
                          plan.target, list))
             .value();
   }
-  batch.stop = std::move(stop);
   return Outcome::kStop;
 }
 

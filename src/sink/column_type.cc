@@ -143,4 +143,12 @@ std::string column_type(const Type& type) {
   return by_base(type);
 }
 
+bool is_without_order(const postgres::Type& type) {
+  // json, xml, point, lseg, path, box, polygon, line, circle (pg_type.dat).
+  constexpr postgres::Oid kWithoutOrder[] = {114, 142, 600, 601, 602, 603, 604, 628, 718};
+  const postgres::Oid oid = type.element != 0 ? type.element : type.oid;
+  return std::find(std::begin(kWithoutOrder), std::end(kWithoutOrder), oid) !=
+         std::end(kWithoutOrder);
+}
+
 }  // namespace sluice::sink

@@ -5,11 +5,15 @@
 #include <string>
 
 #include "message/type.h"
+#include "postgres/catalog.h"
 
 namespace sluice::sink {
 
 // As SQL writes it: "numeric(12,2)", "timestamp(3) without time zone[]". By the source's own type
 // where the connector sends it along and PostgreSQL has it, else by what the event says.
 std::string column_type(const message::Type& type);
+
+// Whether PostgreSQL cannot compare values of a type, or elements of an array, at all.
+bool is_without_order(const postgres::Type& type);
 
 }  // namespace sluice::sink

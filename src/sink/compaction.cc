@@ -8,11 +8,6 @@
 namespace sluice::sink {
 namespace {
 
-std::string_view key_of(const Batch& batch, const Row& row) {
-  const std::size_t skip = batch.form == Form::kBinary ? 2 : 0;
-  return batch.bytes.view(row.begin + skip, row.key_length);
-}
-
 // The first eight bytes of the key's first value: a binary field begins with its length.
 std::uint64_t prefix_of(std::string_view key, Form form) {
   if (form == Form::kBinary) key.remove_prefix(std::min<std::size_t>(4, key.size()));
@@ -32,11 +27,11 @@ void Compaction::sort(const Batch& batch, std::size_t from, std::size_t to) {
     // Moves come before all of them.
     const bool moves = row.operation == Operation::kMove || row.operation == Operation::kMoved;
     if (row.dead || moves) continue;
-    entries_.push_back({prefix_of(key_of(batch, row), batch.form), static_cast<std::uint32_t>(i)});
+    entries_.push_back({prefix_of(batch.key_of(row), batch.form), static_cast<std::uint32_t>(i)});
   }
   const auto less = [&](const Entry& a, const Entry& b) {
     if (a.prefix != b.prefix) return a.prefix < b.prefix;
-    const int order = key_of(batch, batch.rows[a.row]).compare(key_of(batch, batch.rows[b.row]));
+    const int order = batch.key_of(batch.rows[a.row]).compare(batch.key_of(batch.rows[b.row]));
     return order != 0 ? order < 0 : a.row < b.row;
   };
   if (!std::is_sorted(entries_.begin(), entries_.end(), less)) {
@@ -47,9 +42,9 @@ void Compaction::sort(const Batch& batch, std::size_t from, std::size_t to) {
 // Behind the last entry with the key of entries_[first].
 std::size_t Compaction::key_end(const Batch& batch, std::size_t first) const {
   std::size_t last = first + 1;
-  const std::string_view key = key_of(batch, batch.rows[entries_[first].row]);
+  const std::string_view key = batch.key_of(batch.rows[entries_[first].row]);
   while (last < entries_.size() && entries_[last].prefix == entries_[first].prefix &&
-         key_of(batch, batch.rows[entries_[last].row]) == key) {
+         batch.key_of(batch.rows[entries_[last].row]) == key) {
     ++last;
   }
   return last;

@@ -28,6 +28,7 @@ constexpr std::int64_t kUnixToPostgresDays = 10'957;
 // PostgreSQL's date: 4714-11-24 BC to 5874897-12-31, in days from 2000-01-01.
 constexpr std::int64_t kFirstDay = -2'451'545;
 constexpr std::int64_t kLastDay = 2'145'031'948;
+bool is_day(std::int64_t day) { return day >= kFirstDay && day <= kLastDay; }
 
 // [-]HH:MM:SS[.ffffff] with as many hours as there are.
 void append_hours(std::int64_t micros, Buffer& out) {
@@ -75,6 +76,11 @@ Encoded TypeEncoder::wall_clock_binary(std::int64_t unix_micros, Buffer& out,
   return instant_binary(micros, out);
 }
 
+Encoded TypeEncoder::no_day(const Value& value, Problem& problem) const {
+  return problem_of(ProblemCode::kBadTimestamp, value.text(), "no day of PostgreSQL's date",
+                    problem);
+}
+
 Encoded TypeEncoder::counted_binary(const Value& value, Buffer& out, Problem& problem) const {
   if (is_number()) return number_binary(value.text(), out, problem);
   if (shape_ == Shape::kText) {
@@ -87,10 +93,7 @@ Encoded TypeEncoder::counted_binary(const Value& value, Buffer& out, Problem& pr
   switch (value.kind) {
     case Kind::kDate: {
       const std::int64_t day = value.integer - kUnixToPostgresDays;
-      if (day < kFirstDay || day > kLastDay) {
-        return problem_of(ProblemCode::kBadTimestamp, value.text(), "no day of PostgreSQL's date",
-                          problem);
-      }
+      if (!is_day(day)) return no_day(value, problem);
       if (shape_ == Shape::kDate) {
         postgres::append_int4(static_cast<std::int32_t>(day), out);
         return Encoded::kOk;
@@ -121,10 +124,7 @@ Encoded TypeEncoder::counted_text(const Value& value, Buffer& out, Problem& prob
   switch (value.kind) {
     case Kind::kDate: {
       const std::int64_t day = value.integer - kUnixToPostgresDays;
-      if (day < kFirstDay || day > kLastDay) {
-        return problem_of(ProblemCode::kBadTimestamp, value.text(), "no day of PostgreSQL's date",
-                          problem);
-      }
+      if (!is_day(day)) return no_day(value, problem);
       postgres::append_date_text(static_cast<std::int32_t>(day), out);
       return Encoded::kOk;
     }

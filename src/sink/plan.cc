@@ -11,6 +11,7 @@
 #include "base/nearest.h"
 #include "postgres/connection.h"
 #include "postgres/encode.h"
+#include "sink/column_type.h"
 #include "sink/mirror_key.h"
 
 namespace sluice::sink {
@@ -340,14 +341,10 @@ class Compiler {
     const std::string& name = *task_.sync.only_if_newer;
     const ColumnInfo* info = plan_.table.find(name);
     if (info == nullptr) return unknown_column("sync.only_if_newer", name);
-    // json, xml, point, lseg, path, box, polygon, line, circle (pg_type.dat).
-    constexpr postgres::Oid kWithoutOrder[] = {114, 142, 600, 601, 602, 603, 604, 628, 718};
-    const postgres::Oid type = info->type.element != 0 ? info->type.element : info->type.oid;
     const auto found = std::find_if(plan_.columns.begin(), plan_.columns.end(),
                                     [&](const PlanColumn& column) { return column.name == name; });
     std::string wrong;
-    if (std::find(std::begin(kWithoutOrder), std::end(kWithoutOrder), type) !=
-        std::end(kWithoutOrder)) {
+    if (is_without_order(info->type)) {
       wrong = fmt::format("is {}, a type without an order", info->type.name);
     } else if (found == plan_.columns.end()) {
       wrong = "is not written by this task";

@@ -170,6 +170,8 @@ class Writer {
   Async<Step> write_range(Batch& batch, const Plan& plan, std::size_t from, std::size_t to);
   Async<Step> copy_shape(Batch& batch, const Plan& plan, std::uint16_t shape);
   Async<Step> stage_shape(Batch& batch, const Plan& plan, std::uint16_t shape);
+  Async<Step> fill_stage(const Batch& batch, std::string table, std::string columns,
+                         std::int64_t& bytes);
   Async<Step> stage_rows(const Batch& batch, const Plan& plan, std::string columns);
   Async<Step> delete_keys(Batch& batch, const Plan& plan);
   Async<Step> write_turns(Batch& batch, const Plan& plan, std::size_t from, std::size_t to);

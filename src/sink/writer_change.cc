@@ -6,6 +6,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "sink/column_type.h"
 #include "sink/merge.h"
 #include "sink/writer.h"
 
@@ -36,22 +37,13 @@ MovedKeys keys_of(const Batch& batch, const Row& row) {
   return keys;
 }
 
-std::string_view key_of(const Batch& batch, const Row& row) {
-  const std::size_t skip = batch.form == Form::kBinary ? 2 : 0;
-  return batch.bytes.view(row.begin + skip, row.key_length);
-}
-
 // x.c IS NOT DISTINCT FROM d.c of the columns that the row as it was has; types without an equality
 // are compared by their text.
 std::string same_row(const Plan& plan, const std::string& states) {
-  constexpr postgres::Oid kWithoutEquality[] = {114, 142, 600, 601, 602, 603, 604, 628, 718};
   std::string condition;
   for (std::size_t i = 0; i < plan.columns.size(); ++i) {
     if (states[i] != Shape::kPresent) continue;
-    const postgres::Type& type = plan.table.find(plan.columns[i].name)->type;
-    const postgres::Oid oid = type.element != 0 ? type.element : type.oid;
-    const bool as_text = std::find(std::begin(kWithoutEquality), std::end(kWithoutEquality), oid) !=
-                         std::end(kWithoutEquality);
+    const bool as_text = is_without_order(plan.table.find(plan.columns[i].name)->type);
     const std::string name = Connection::identifier(plan.columns[i].name);
     condition +=
         fmt::format("{}x.{}{} IS NOT DISTINCT FROM d.{}{}", condition.empty() ? "" : " AND ", name,
@@ -124,7 +116,7 @@ Async<Writer::Step> Writer::write_changes(Batch& batch, const Plan& plan, std::s
       touched.insert(keys.after);
       last_move = i;
     } else if (moves && row.operation != Operation::kMoved) {
-      touched.insert(key_of(batch, row));
+      touched.insert(batch.key_of(row));
     }
   }
   co_return true;
@@ -168,11 +160,6 @@ Async<Writer::Step> Writer::write_moves(const Batch& batch, const Plan& plan, st
   }
   if (sent_.empty()) co_return true;
   slices_.push_back(gathered_.view());
-  std::string stage(kMoveStage);
-  Async<Step> emptying = empty_stage(stage, move_stage_bytes_);
-  auto done = co_await emptying;
-  if (!done) co_return done;
-  move_stage_bytes_ += static_cast<std::int64_t>(gathered_.size());
   std::string old_columns;
   std::string new_columns;
   std::string is_old;
@@ -188,10 +175,9 @@ Async<Writer::Step> Writer::write_moves(const Batch& batch, const Plan& plan, st
     is_new += fmt::format("{}x.{} = m.n{}", and_, name, i + 1);
     set += fmt::format("{}{} = m.n{}", comma, name, i + 1);
   }
-  std::string copy = fmt::format("COPY {} ({}, {}) FROM STDIN{}", stage, old_columns, new_columns,
-                                 batch.form == Form::kBinary ? " (FORMAT binary)" : "");
-  Async<Step> copying = copy_rows(std::move(copy), batch, stage.substr(stage.find('.') + 1));
-  done = co_await copying;
+  Async<Step> staging = fill_stage(batch, std::string(kMoveStage), old_columns + ", " + new_columns,
+                                   move_stage_bytes_);
+  auto done = co_await staging;
   if (!done) co_return done;
   std::string sql = fmt::format(
       "UPDATE {0} AS t SET {1} FROM {2} AS m WHERE {3} AND NOT EXISTS (SELECT FROM {0} AS x WHERE "
@@ -228,16 +214,9 @@ Async<Writer::Step> Writer::write_equal(const Batch& batch, const Plan& plan, co
   const std::string& states = batch.shapes[row.before_shape].states;
   sent_ = {row.record};
   slices_ = {batch.bytes.view(row.before, row.before_length)};
-  std::string stage(kDeleteStage);
-  Async<Step> emptying = empty_stage(stage, delete_stage_bytes_);
-  auto done = co_await emptying;
-  if (!done) co_return done;
-  delete_stage_bytes_ += row.before_length;
-  const char* const form = batch.form == Form::kBinary ? " (FORMAT binary)" : "";
-  std::string copy =
-      fmt::format("COPY {} ({}) FROM STDIN{}", stage, column_list(plan, states), form);
-  Async<Step> copying = copy_rows(std::move(copy), batch, stage.substr(stage.find('.') + 1));
-  done = co_await copying;
+  Async<Step> finding =
+      fill_stage(batch, std::string(kDeleteStage), column_list(plan, states), delete_stage_bytes_);
+  auto done = co_await finding;
   if (!done) co_return done;
   const std::string found = fmt::format(
       "(t.tableoid, t.ctid) = (SELECT x.tableoid, x.ctid FROM {} AS x, {} AS d WHERE {} "

@@ -188,15 +188,22 @@ Async<Writer::Step> Writer::stage_shape(Batch& batch, const Plan& plan, std::uin
   co_return merged;
 }
 
-// Empties the stage and sends `slices_` to it.
-Async<Writer::Step> Writer::stage_rows(const Batch& batch, const Plan& plan, std::string columns) {
-  std::string stage(kStage);
-  Async<Step> emptying = empty_stage(stage, stage_bytes_);
+// Empties a temporary table and sends `slices_` to it.
+Async<Writer::Step> Writer::fill_stage(const Batch& batch, std::string table, std::string columns,
+                                       std::int64_t& bytes) {
+  Async<Step> emptying = empty_stage(table, bytes);
   auto emptied = co_await emptying;
   if (!emptied) co_return emptied;
-  for (const auto slice : slices_) stage_bytes_ += static_cast<std::int64_t>(slice.size());
-  std::string copy = copy_sql(stage, columns, batch.form);
-  Async<Step> copying = copy_rows(std::move(copy), batch, stage.substr(stage.find('.') + 1));
+  for (const auto slice : slices_) bytes += static_cast<std::int64_t>(slice.size());
+  std::string copy = copy_sql(table, columns, batch.form);
+  Async<Step> copying = copy_rows(std::move(copy), batch, table.substr(table.find('.') + 1));
+  auto copied = co_await copying;
+  co_return copied;
+}
+
+// Empties the stage and sends `slices_` to it.
+Async<Writer::Step> Writer::stage_rows(const Batch& batch, const Plan& plan, std::string columns) {
+  Async<Step> copying = fill_stage(batch, std::string(kStage), std::move(columns), stage_bytes_);
   auto copied = co_await copying;
   if (copied && apart_ && plan.key_columns > 0) {
     Async<Step> counting = count_keys(plan);
@@ -214,13 +221,8 @@ Async<Writer::Step> Writer::delete_keys(Batch& batch, const Plan& plan) {
     gathered_.append(batch.bytes.view(row.begin, row.length));
   }
   slices_.push_back(gathered_.view());
-  std::string stage(kDeleteStage);
-  Async<Step> emptying = empty_stage(stage, delete_stage_bytes_);
-  auto emptied = co_await emptying;
-  if (!emptied) co_return emptied;
-  delete_stage_bytes_ += static_cast<std::int64_t>(gathered_.size());
-  std::string copy = copy_sql(stage, key_list(plan), batch.form);
-  Async<Step> copying = copy_rows(std::move(copy), batch, stage.substr(stage.find('.') + 1));
+  Async<Step> copying =
+      fill_stage(batch, std::string(kDeleteStage), key_list(plan), delete_stage_bytes_);
   auto copied = co_await copying;
   if (!copied) co_return copied;
   std::string condition;
