@@ -24,6 +24,7 @@ enum class Phase : std::uint8_t {
   kConnect,  // PostgreSQL: reaching the server and logging in
   kOpen,     // BEGIN, locks, ledger rows, signature
   kWrite,    // rows, dead letters, constraints
+  kAlter,    // DDL that gives a mirror's table what its messages ask for
   kMove,     // the ledger's update
   kCommit,   // COMMIT itself
   kRead,     // the catalog, positions

@@ -149,6 +149,8 @@ int execute(int argc, char** argv) {
   add_common(*check, options);
   check->footer(kCheckFooter);
   check->add_flag("--json", options.json, "the findings as JSON on standard output");
+  check->add_flag("--ddl", options.ddl,
+                  "mirror: also what the next 100 messages would have the table altered by");
 
   auto* preview = app.add_subcommand(
       "preview", "show the next messages and the row that each would become; write nothing");

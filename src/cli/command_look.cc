@@ -131,6 +131,12 @@ std::string_view beginning(bool begun, const task::Task& task) {
   return task.keeps_ledger() ? "the position in the ledger" : "the position of its group";
 }
 
+void print_ddl(const std::vector<std::string>& ddl) {
+  if (ddl.empty()) return;
+  print("for these messages a run would have the table altered:\n");
+  for (const auto& sql : ddl) print(fmt::format("  {};\n", sql));
+}
+
 void print_preview(const pipeline::Preview& preview, const LoadedTask& loaded) {
   constexpr std::size_t kWidth = 100;
   std::int64_t bad = 0;
@@ -141,6 +147,7 @@ void print_preview(const pipeline::Preview& preview, const LoadedTask& loaded) {
   if (!preview.left.empty()) {
     print(fmt::format("columns that no field feeds: {}\n", fmt::join(preview.left, ", ")));
   }
+  print_ddl(preview.ddl);
   const std::string_view from = beginning(preview.begun, loaded.task);
   if (preview.messages.empty()) {
     print(fmt::format("{}: there is no message behind {}\n", loaded.task.name, from));
@@ -181,7 +188,8 @@ boost::json::object json_of(const pipeline::RehearsalReport& report) {
                             {"failed", report.failed},
                             {"seconds", report.seconds},
                             {"wal_bytes", figures.wal_bytes},
-                            {"causes", std::move(causes)}};
+                            {"causes", std::move(causes)},
+                            {"ddl", boost::json::value_from(report.ddl)}};
   if (report.stopped_by) {
     boost::json::object stop = json_of_error(*report.stopped_by);
     stop["topic"] = report.stop_key.topic;
@@ -233,6 +241,7 @@ void print_rehearsal(const pipeline::RehearsalReport& report, const task::Task& 
     }
   }
   for (const auto& cause : report.causes) print_cause(cause);
+  print_ddl(report.ddl);
   if (report.stopped_by) {
     print(fmt::format("{} at {}/{} offset {}: {}\n", red("a run would stop"), report.stop_key.topic,
                       report.stop_key.partition, report.stop_offset, report.stopped_by->message));
@@ -352,6 +361,7 @@ int preview_command(const Options& options) {
                                   {"from", preview->begun ? "ledger" : "start"},
                                   {"waiting", preview->waiting},
                                   {"columns_not_fed", boost::json::value_from(preview->left)},
+                                  {"ddl", boost::json::value_from(preview->ddl)},
                                   {"messages", std::move(messages)},
                                   {"target_errors", std::move(errors)}}) +
           '\n');

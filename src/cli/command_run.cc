@@ -15,6 +15,7 @@
 #include "cli/options.h"
 #include "cli/terminal.h"
 #include "pipeline/check.h"
+#include "pipeline/preview.h"
 #include "server/http.h"
 #include "server/metrics.h"
 
@@ -202,13 +203,46 @@ int run_command(Options& options) {
   return code == 0 && !written ? 1 : code;
 }
 
+namespace {
+
+constexpr std::int64_t kDdlMessages = 100;
+
+// check --ddl: what the next messages would have the table altered by.
+std::vector<pipeline::Finding> ddl_findings(const LoadedTask& loaded) {
+  using Level = pipeline::Finding::Level;
+  const auto finding = [](Level level, std::string message, std::string remedy) {
+    return pipeline::Finding{level, "ddl", "", std::move(message), std::move(remedy), false};
+  };
+  const Signals signals;
+  const auto preview = pipeline::preview(source_of(loaded), kDdlMessages, /*from_start=*/false,
+                                         pipeline::StopSignal(signals.fd()));
+  if (!preview) return {finding(Level::kError, preview.error().message, preview.error().remedy)};
+  std::vector<pipeline::Finding> findings;
+  for (const auto& sql : preview->ddl) findings.push_back(finding(Level::kOk, sql + ';', {}));
+  for (const auto& message : preview->messages) {
+    if (!message.error || message.error->code != "schema_change") continue;
+    findings.push_back(finding(Level::kError, message.error->message, message.error->remedy));
+    break;
+  }
+  if (findings.empty()) findings.push_back(finding(Level::kOk, "nothing", {}));
+  return findings;
+}
+
+}  // namespace
+
 int check_command(const Options& options) {
   const auto loaded = load_or_explain(options.file);
   if (!loaded) return kDocumentWrong;
   configure_quiet_logs(options);
   std::function<void(const pipeline::Finding&)> show;
   if (!options.json) show = print_finding;
-  const auto findings = pipeline::check(source_of(*loaded), show);
+  auto findings = pipeline::check(source_of(*loaded), show);
+  if (options.ddl) {
+    for (auto& finding : ddl_findings(*loaded)) {
+      if (show) show(finding);
+      findings.push_back(std::move(finding));
+    }
+  }
   int errors = 0;
   int warnings = 0;
   boost::json::array all;

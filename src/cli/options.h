@@ -19,6 +19,7 @@ struct Options {
   std::string file;
   bool verbose = false;
   bool json = false;
+  bool ddl = false;
   // run
   std::string summary;
   std::string metrics;  // HOST:PORT; empty: none

@@ -33,40 +33,63 @@ Form* ChangeDecoder::State::read_bare(std::string_view payload, Problem& problem
   return read(second, payload, problem) ? &second : nullptr;
 }
 
-// Fields that no column takes. kChange: there are none.
-ChangeDecoder::State::Step ChangeDecoder::State::fresh_fields(const Message& message, Form& form) {
-  new_fields.clear();
-  if (!form.schema.empty()) {
-    if (form.fresh.empty()) return Step::kChange;
-    new_fields = form.fresh;
-    return Step::kNewFields;
-  }
+// Of a message without schema: fields that no column takes. kChange: there are none.
+ChangeDecoder::State::Step ChangeDecoder::State::new_fields(const Message& message, Form& form) {
+  asked = {};
+  asked.base = Base::kStruct;
   const std::string_view collected = form.reader->unmapped();
-  std::vector<NewField> left;
-  if (!collected.empty()) {
-    if (learn_aliases(collected, &left)) return Step::kAgain;
-    if (!form.envelope) {
-      std::erase_if(left, [](const NewField& field) { return is_added(field.name); });
-    }
-  }
+  if (!collected.empty() && learn_aliases(collected, asked)) return Step::kAgain;
   if (!form.envelope) {
+    drop_added();
     constexpr std::pair<std::size_t, const char*> kNames[] = {{Form::kOp, "op"},
                                                               {Form::kAfter, "after"},
                                                               {Form::kBefore, "before"},
                                                               {Form::kSource, "source"}};
     for (const auto& [place, name] : kNames) {
-      if (form.found[place].type != json::Type::kAbsent && !is_ignored(name) &&
-          !column_of(name, bare_names)) {
-        left.push_back({name, nullptr});
+      const json::Type type = form.found[place].type;
+      if (type == json::Type::kAbsent || type == json::Type::kNull || is_ignored(name) ||
+          column_of(name, bare_names)) {
+        continue;
       }
+      Type guessed;
+      guessed.base = type == json::Type::kString ? Base::kString : Base::kStruct;
+      asked.names.emplace_back(name);
+      asked.parts.push_back(std::move(guessed));
     }
   }
-  const bool heartbeat = left.size() == 1 && left.front().name == "ts_ms" &&
+  const bool heartbeat = asked.names.size() == 1 && asked.names.front() == "ts_ms" &&
                          message.topic.starts_with(kHeartbeatTopic);
-  if (left.empty()) return Step::kChange;
-  if (heartbeat || is_service(left)) return Step::kNothing;
-  new_fields = std::move(left);
+  if (asked.names.empty()) return Step::kChange;
+  if (heartbeat || is_service_by_names(asked)) return Step::kNothing;
+  ask_for_key(message);
   return Step::kNewFields;
+}
+
+// The fields of rows that come by a schema, until it is accepted.
+ChangeDecoder::State::Step ChangeDecoder::State::new_schema(const Message& message, Form& form) {
+  if (form.accepted) return Step::kChange;
+  shown = &form;
+  const int after = form.envelope ? form.type->find("after") : -1;
+  asked = after < 0 ? *form.type : form.type->parts[static_cast<std::size_t>(after)];
+  if (!form.envelope) drop_added();
+  ask_for_key(message);
+  return Step::kNewSchema;
+}
+
+void ChangeDecoder::State::drop_added() {
+  for (std::size_t i = asked.names.size(); i-- > 0;) {
+    if (!is_added(asked.names[i])) continue;
+    asked.names.erase(asked.names.begin() + static_cast<std::ptrdiff_t>(i));
+    asked.parts.erase(asked.parts.begin() + static_cast<std::ptrdiff_t>(i));
+  }
+}
+
+// Of a target that is not there yet: what is to be its key.
+void ChangeDecoder::State::ask_for_key(const Message& message) {
+  other_key.clear();
+  if (columns > 0 || message.key_null) return;
+  Problem ignored;
+  read_key(message.key, keys, ignored);
 }
 
 ChangeDecoder::State::Step ChangeDecoder::State::decode(const Message& message, Headers& headers,
@@ -108,6 +131,7 @@ ChangeDecoder::State::Step ChangeDecoder::State::decode(const Message& message, 
 ChangeDecoder::State::Step ChangeDecoder::State::decode_null(const Message& message,
                                                              Headers& headers, Change& change,
                                                              Problem& problem) {
+  if (columns == 0) return Step::kChange;  // kNothing: there is no row yet
   if (!message.key_null && !is_null_text(message.key)) {
     return decode_delete(message, headers, nullptr, change, problem);
   }
@@ -184,7 +208,7 @@ ChangeDecoder::State::Step ChangeDecoder::State::write(const Message& message, H
                                                        Form& form, Change& change,
                                                        Problem& problem) {
   other_key.clear();
-  const Step known = fresh_fields(message, form);
+  const Step known = form.schema.empty() ? new_fields(message, form) : new_schema(message, form);
   if (known == Step::kNothing) return Step::kChange;
   if (known != Step::kChange) return known;
   if (values_of != &form) {
@@ -239,6 +263,7 @@ ChangeDecoder::State::Step ChangeDecoder::State::decode_delete(const Message& me
                                                                Headers& headers, Form* form,
                                                                Change& change, Problem& problem) {
   other_key.clear();
+  if (columns == 0) return Step::kChange;  // kNothing: there is no row yet
   change.kind = Change::Kind::kDelete;
   change.op = 'd';
   if (config.key_columns == 0) {
@@ -302,7 +327,8 @@ ChangeDecoder::Outcome ChangeDecoder::decode(const Message& message, Headers& he
   return static_cast<Outcome>(step);
 }
 
-std::span<const NewField> ChangeDecoder::new_fields() const { return state_->new_fields; }
+void ChangeDecoder::accept_schema() { state_->shown->accepted = true; }
+const Type& ChangeDecoder::asked() const { return state_->asked; }
 std::span<const std::string> ChangeDecoder::key_fields() const { return state_->other_key; }
 
 }  // namespace sluice::message

@@ -27,8 +27,9 @@ enum class Format : std::uint8_t { kAuto, kDebezium, kJson };
 
 struct ChangeConfig {
   Format format = Format::kAuto;
-  std::vector<std::string> columns;  // of the target, those of the key first
-  std::size_t key_columns = 0;       // 0: rows have no key
+  // Of the target, those of the key first. None: it is not there yet, and has no row to delete.
+  std::vector<std::string> columns;
+  std::size_t key_columns = 0;  // 0: rows have no key
   // The key of messages must be just the target's: false where the task names its key itself.
   bool same_key = true;
   std::vector<std::string> ignored;  // fields that nothing takes, by the task's own word
@@ -70,12 +71,6 @@ class Headers {
   virtual std::span<const Header> headers() = 0;
 };
 
-// A field that no column of the target takes.
-struct NewField {
-  std::string name;
-  const Type* type = nullptr;  // null: the message has no schema
-};
-
 // One per lane: it owns its parsers and buffers. In steady state it allocates nothing for a
 // message. Not thread-safe; movable (Values stay valid across a move).
 class ChangeDecoder {
@@ -90,14 +85,19 @@ class ChangeDecoder {
   enum class Outcome : std::uint8_t {
     kChange,
     kProblem,    // of the message: `problem`
-    kNewFields,  // fields that no column takes: new_fields()
+    kNewSchema,  // rows come by a schema that was not accepted yet: asked(), accept_schema()
+    kNewFields,  // without schema: fields that no column takes: asked()
     kOtherKey,   // the message's key is not the target's: key_fields()
   };
   Outcome decode(const Message& message, Headers& headers, Change& change, Problem& problem);
 
-  // After kNewFields. Valid until the next decode.
-  std::span<const NewField> new_fields() const;
-  // After kOtherKey: the names in the message's key; empty: it has none.
+  // A struct. After kNewSchema: all fields of a row. After kNewFields: those that no column takes
+  // and that are not null, with types guessed from what they hold. Valid until the next decode.
+  const Type& asked() const;
+  // After kNewSchema: messages with this schema are decoded from now on.
+  void accept_schema();
+  // After kOtherKey, and after the other two where the target has no columns yet: the names in the
+  // message's key; empty: it has none.
   std::span<const std::string> key_fields() const;
 
  private:

@@ -5,8 +5,43 @@
 
 namespace sluice::message {
 
-// Fields in other case than their columns become known names; what is left is new.
-bool ChangeDecoder::State::learn_aliases(std::string_view collected, std::vector<NewField>* left) {
+namespace {
+
+// What a column would have to be for such a value.
+Type guess(const boost::json::value& value) {
+  Type type;
+  switch (value.kind()) {
+    case boost::json::kind::bool_:
+      type.base = Base::kBoolean;
+      break;
+    case boost::json::kind::int64:
+    case boost::json::kind::uint64:
+      type.base = Base::kInteger;
+      type.bits = 64;
+      break;
+    case boost::json::kind::double_:
+      type.base = Base::kFloat;
+      type.meaning = Meaning::kDecimalText;
+      break;
+    case boost::json::kind::string:
+      type.base = Base::kString;
+      break;
+    case boost::json::kind::object:
+      type.base = Base::kStruct;
+      break;
+    case boost::json::kind::array:
+      type.base = Base::kArray;
+      break;
+    case boost::json::kind::null:
+      break;
+  }
+  return type;
+}
+
+}  // namespace
+
+// Fields in other case than their columns become known names; what is left, and not null, is new.
+bool ChangeDecoder::State::learn_aliases(std::string_view collected, Type& left) {
   boost::system::error_code failed;
   const auto json = boost::json::parse(collected, failed);
   const auto* object = json.if_object();
@@ -19,8 +54,9 @@ bool ChangeDecoder::State::learn_aliases(std::string_view collected, std::vector
     if (!known && column_of(name, names)) {
       bare_names.push_back(name);
       learned = true;
-    } else if (left != nullptr && !is_ignored(name)) {
-      left->push_back({name, nullptr});
+    } else if (!is_ignored(name) && !object->at(name).is_null()) {
+      left.names.push_back(name);
+      left.parts.push_back(guess(object->at(name)));
     }
   }
   if (learned) {
@@ -86,23 +122,25 @@ ChangeDecoder::State::KeyOutcome ChangeDecoder::State::read_key(std::string_view
     if (outcome == KeyOutcome::kOther) other_key.clear();
     return outcome;
   }
-  std::vector<NewField> left;
+  Type left;
   const std::string_view collected = form->reader->unmapped();
-  if (!collected.empty() && learn_aliases(collected, &left)) return KeyOutcome::kAgain;
+  if (!collected.empty() && learn_aliases(collected, left)) return KeyOutcome::kAgain;
   std::size_t present = 0;
   for (const auto& [from, column] : form->key.fields) {
     if (form->found[from].type == json::Type::kAbsent) continue;  // of two spellings
     put(side.values[column], form->found[from]);
     ++present;
   }
-  if (form->whole && present == config.key_columns && left.empty()) return KeyOutcome::kOk;
+  if (form->whole && present == config.key_columns && left.names.empty()) {
+    return KeyOutcome::kOk;
+  }
   other_key = form->names;
   if (form->schema.empty()) {
     for (const auto& [from, column] : form->key.fields) {
       if (form->found[from].type == json::Type::kAbsent) continue;
       other_key.push_back(config.columns[column]);
     }
-    for (const auto& field : left) other_key.push_back(field.name);
+    other_key.insert(other_key.end(), left.names.begin(), left.names.end());
   }
   return KeyOutcome::kOther;
 }

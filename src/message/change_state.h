@@ -67,6 +67,7 @@ struct Binding {
 struct Form {
   bool envelope = false;
   bool service = false;      // it holds no rows
+  bool accepted = false;     // else its rows are kNewSchema
   std::string schema;        // its bytes; empty: bare
   std::optional<Type> type;  // of the payload
   std::vector<json::Path> paths;
@@ -74,7 +75,6 @@ struct Form {
   std::vector<json::Slot> found;
   Binding row;
   Binding before;
-  std::vector<NewField> fresh;  // fields of the schema that no column takes
 
   // The first paths of every form, by their place in `found`.
   enum : std::size_t { kOp, kAfter, kBefore, kSource, kDeleted, kRowOp, kMeta };
@@ -107,10 +107,8 @@ inline bool is_service(const Type& type) {
           type.name.ends_with("SchemaChangeValue"));
 }
 // Without schema: by the names of their fields.
-inline bool is_service(std::span<const NewField> fields) {
-  const auto has = [&](std::string_view name) {
-    return std::ranges::find(fields, name, &NewField::name) != fields.end();
-  };
+inline bool is_service_by_names(const Type& fields) {
+  const auto has = [&](std::string_view name) { return fields.find(name) >= 0; };
   return (has("status") && has("event_count") && has("data_collections")) ||
          (has("ddl") && has("tableChanges") && has("databaseName"));
 }
@@ -170,30 +168,24 @@ struct ChangeDecoder::State {
     return paths;
   }
 
-  // Binds fields of `names` below `parent` (empty: of the document) to columns; what no column
-  // takes goes to `others`.
-  void bind(std::vector<json::Path>& paths, Binding& binding, const char* parent,
-            std::span<const std::string> names, const Type* type, std::size_t up_to,
-            std::vector<NewField>* others) const {
+  // Binds fields of `names` below `parent` (empty: of the document) to columns; whether all are.
+  bool bind(std::vector<json::Path>& paths, Binding& binding, const char* parent,
+            std::span<const std::string> names, const Type* type, std::size_t up_to) const {
+    bool all = true;
     binding.types.assign(columns, nullptr);
     for (std::size_t i = 0; i < names.size(); ++i) {
       const Type* const field = type == nullptr ? nullptr : &type->parts[i];
       // Bare names are those of all messages so far: which are in this one, only it says.
       const auto column =
           column_of(names[i], type == nullptr ? std::span<const std::string>() : names);
-      if (!column) {
-        if (others != nullptr && !is_ignored(names[i]) &&
-            !(*parent == '\0' && is_added(names[i]))) {
-          others->push_back({names[i], field});
-        }
-        continue;
-      }
-      if (*column >= up_to) continue;
+      if (!column) all = false;
+      if (!column || *column >= up_to) continue;
       binding.types[*column] = field;
       binding.fields.emplace_back(paths.size(), *column);
       paths.push_back(*parent == '\0' ? json::Path::of_members({names[i]})
                                       : json::Path::of_members({parent, names[i]}));
     }
+    return all;
   }
 
   void finish(Form& form, json::Unmapped unmapped) {
@@ -216,9 +208,9 @@ struct ChangeDecoder::State {
     form->envelope = envelope;
     form->paths = meta_paths();
     const char* const parent = envelope ? "after" : "";
-    bind(form->paths, form->row, parent, bare_names, nullptr, columns, nullptr);
+    bind(form->paths, form->row, parent, bare_names, nullptr, columns);
     if (envelope) {
-      bind(form->paths, form->before, "before", bare_names, nullptr, before_columns(), nullptr);
+      bind(form->paths, form->before, "before", bare_names, nullptr, before_columns());
     }
     for (const auto& name : config.ignored) {
       form->paths.push_back(envelope ? json::Path::of_members({parent, name})
@@ -258,15 +250,15 @@ struct ChangeDecoder::State {
     form->envelope = root.find("op") >= 0 && (after >= 0 || before >= 0);
     form->paths = meta_paths();
     if (!form->envelope) {
-      bind(form->paths, form->row, "", root.names, &root, columns, &form->fresh);
+      bind(form->paths, form->row, "", root.names, &root, columns);
     } else {
       if (after >= 0) {
         const Type& row = root.parts[static_cast<std::size_t>(after)];
-        bind(form->paths, form->row, "after", row.names, &row, columns, &form->fresh);
+        bind(form->paths, form->row, "after", row.names, &row, columns);
       }
       if (before >= 0) {
         const Type& row = root.parts[static_cast<std::size_t>(before)];
-        bind(form->paths, form->before, "before", row.names, &row, before_columns(), nullptr);
+        bind(form->paths, form->before, "before", row.names, &row, before_columns());
       }
     }
     if (form->row.types.empty()) form->row.types.assign(columns, nullptr);
@@ -330,11 +322,9 @@ struct ChangeDecoder::State {
   void bind_key(KeyForm& form, std::span<const std::string> names, const Type* type,
                 json::Unmapped unmapped) {
     std::vector<json::Path> paths;
-    std::vector<NewField> others;
-    bind(paths, form.key, "", names, type, config.key_columns, &others);
-    form.whole =
-        type == nullptr || (others.empty() && form.key.fields.size() == config.key_columns &&
-                            names.size() == config.key_columns);
+    const bool all = bind(paths, form.key, "", names, type, config.key_columns);
+    form.whole = type == nullptr || (all && form.key.fields.size() == config.key_columns &&
+                                     names.size() == config.key_columns);
     form.reader.emplace(paths, unmapped);
     form.found.resize(paths.size());
   }
@@ -367,13 +357,21 @@ struct ChangeDecoder::State {
   enum class KeyOutcome : std::uint8_t { kOk, kNone, kOther, kProblem, kAgain };
   KeyOutcome read_key(std::string_view key, Keys& side, Problem& problem);
   KeyOutcome read_scalar(std::string_view key, const json::Slot& root, bool valid, Keys& side);
-  bool learn_aliases(std::string_view collected, std::vector<NewField>* fresh);
+  bool learn_aliases(std::string_view collected, Type& left);
 
   // ---- one message
 
   // Outcome, and: a bare form has learned another spelling of a column, so that the message is to
   // be read once more; the message holds no row.
-  enum class Step : std::uint8_t { kChange, kProblem, kNewFields, kOtherKey, kAgain, kNothing };
+  enum class Step : std::uint8_t {
+    kChange,
+    kProblem,
+    kNewSchema,
+    kNewFields,
+    kOtherKey,
+    kAgain,
+    kNothing,
+  };
 
   Step decode(const Message& message, Headers& headers, Change& change, Problem& problem);
   Step decode_null(const Message& message, Headers& headers, Change& change, Problem& problem);
@@ -385,7 +383,10 @@ struct ChangeDecoder::State {
                      Problem& problem);
   Step write(const Message& message, Headers& headers, Form& form, Change& change,
              Problem& problem);
-  Step fresh_fields(const Message& message, Form& form);
+  Step new_fields(const Message& message, Form& form);
+  Step new_schema(const Message& message, Form& form);
+  void ask_for_key(const Message& message);
+  void drop_added();
   bool read(Form& form, std::string_view payload, Problem& problem);
   Form* read_bare(std::string_view payload, Problem& problem);
   void fill_before(Form& form, Change& change);
@@ -419,7 +420,8 @@ struct ChangeDecoder::State {
   std::vector<Value> row_values;
   std::vector<Value> before_values;
   const Form* values_of = nullptr;  // whose columns row_values holds
-  std::vector<NewField> new_fields;
+  Type asked;
+  Form* shown = nullptr;  // by the last kNewSchema
   std::vector<std::string> other_key;
 };
 

@@ -82,6 +82,12 @@ TEST(Change, KnowsASchemaByItsBytes) {
   for (int i = 0; i < 3; ++i) {
     const std::string value =
         std::string(kSchema) + R"({"before":null,"after":{"id":7,"name":"AMg="},"op":"u"}})";
+    if (i == 0) {
+      ASSERT_EQ(changes.take("", value), Outcome::kNewSchema) << changes.problem.detail;
+      ASSERT_EQ(changes.take("", value), Outcome::kNewSchema) << "until it is accepted";
+      EXPECT_EQ(changes.decoder().asked().names, (std::vector<std::string>{"id", "name"}));
+      changes.decoder().accept_schema();
+    }
     ASSERT_EQ(changes.take("", value), Outcome::kChange) << changes.problem.detail;
     EXPECT_EQ(Changes::show(changes.change.row), "7 AMg= -");
     ASSERT_NE(changes.change.row.types[1], nullptr);
@@ -143,11 +149,39 @@ TEST(Change, SaysWhichFieldsAreNew) {
   Changes changes;
   ASSERT_EQ(changes.take("", R"({"before":null,"after":{"id":1,"more":1},"source":{},"op":"c"})"),
             Outcome::kNewFields);
-  ASSERT_EQ(changes.decoder().new_fields().size(), 1U);
-  EXPECT_EQ(changes.decoder().new_fields()[0].name, "more");
+  EXPECT_EQ(changes.decoder().asked().names, std::vector<std::string>{"more"});
   EXPECT_EQ(changes.take("", R"({"status":"BEGIN","event_count":1,"data_collections":[]})"),
             Outcome::kChange);
   EXPECT_EQ(changes.change.kind, Change::Kind::kNothing);
+}
+
+TEST(Change, AsksForTheKeyOfATableThatIsToBeMade) {
+  ChangeDecoder decoder(
+      {.format = Format::kAuto, .columns = {}, .key_columns = 0, .same_key = true, .ignored = {}});
+  Given headers;
+  Change change;
+  Problem problem;
+  Message message;
+  message.topic = "t";
+  message.key = R"({"schema":{"type":"struct","fields":[{"type":"int32","field":"id"}]},)"
+                R"("payload":{"id":7}})";
+  message.key_null = message.value_null = false;
+  const std::string value =
+      std::string(kSchema) + R"({"before":null,"after":{"id":7,"name":"AMg="},"op":"u"}})";
+  message.value = value;
+  ASSERT_EQ(decoder.decode(message, headers, change, problem), Outcome::kNewSchema);
+  EXPECT_EQ(decoder.asked().names.size(), 2U);
+  ASSERT_EQ(decoder.key_fields().size(), 1U);
+  EXPECT_EQ(decoder.key_fields()[0], "id");
+  // Without schema what is null asks for nothing, and what is not is guessed from its value.
+  message.value = R"({"id":1,"at":1.5,"none":null,"parts":[1]})";
+  ASSERT_EQ(decoder.decode(message, headers, change, problem), Outcome::kNewFields);
+  EXPECT_EQ(decoder.asked().names, (std::vector<std::string>{"id", "at", "parts"}));
+  EXPECT_EQ(decoder.asked().parts[0].bits, 64);
+  // There is no row yet that could go.
+  message.value_null = true;
+  ASSERT_EQ(decoder.decode(message, headers, change, problem), Outcome::kChange);
+  EXPECT_EQ(change.kind, Change::Kind::kNothing);
 }
 
 TEST(Change, ComparesKeys) {

@@ -270,10 +270,11 @@ class Check {
   bool check_table() {
     auto name = postgres::parse_table_name(task_.target.table);
     if (!name) return error("table", task_.target.table, name.error()), false;
-    auto table = db_.drive(postgres::read_table(db_, *name));
+    auto table = find_table(db_, task_, *name);
     if (!table) return error("table", task_.target.table, table.error()), false;
     table_ = std::move(*table);
     subject_ = table_.qualified();
+    if (table_.oid == 0) return check_schema_of_new_table();
     if (auto apart = apart_from_ledger(table_, task_.target.ledger_schema); !apart) {
       return error("table", subject_, apart.error()), false;
     }
@@ -284,6 +285,27 @@ class Check {
     }
     describe_relation();
     return true;
+  }
+
+  bool check_schema_of_new_table() {
+    if (auto apart = apart_from_ledger(table_, task_.target.ledger_schema); !apart) {
+      return error("table", subject_, apart.error()), false;
+    }
+    const std::string schema = Connection::literal(table_.schema);
+    auto may = db_.drive(db_.query(fmt::format(
+        "SELECT has_schema_privilege(oid, 'CREATE') FROM pg_namespace WHERE nspname = {}",
+        schema)));
+    if (!may) return error("table", subject_, may.error()), false;
+    if (may->front().size() == 0) {
+      error("table", subject_, fmt::format("there is no schema {}", quoted(table_.schema)),
+            fmt::format("CREATE SCHEMA {};", quoted(table_.schema)));
+    } else if (!may->front().boolean(0, 0)) {
+      error("table", subject_, "it does not exist, and this role may not make it",
+            fmt::format("GRANT CREATE ON SCHEMA {} TO {};", quoted(table_.schema), quoted(role_)));
+    } else {
+      ok("table", subject_, "will be made from the schema of the first message");
+    }
+    return false;
   }
 
   void describe_relation() {

@@ -35,6 +35,8 @@ std::string_view name_of(Phase phase) {
       return "open";
     case Phase::kWrite:
       return "write";
+    case Phase::kAlter:
+      return "alter";
     case Phase::kMove:
       return "move";
     case Phase::kCommit:
@@ -83,7 +85,7 @@ constexpr FailureRule kRules[] = {
     {Domain::kPostgres, "42501", true, kAny, row_security, "raised by row security", kData,
      "a row security policy refuses the row"},
     {Domain::kPostgres, "42501", true, kAny, nullptr, "", kEnvironment,
-     "a privilege was revoked while running: waits for the GRANT"},
+     "a privilege is missing, or was revoked while running: waits for the GRANT"},
     {Domain::kPostgres, "28P01", true, kAny, nullptr, "", kEnvironment,
      "the password is refused while running: waits for the right one"},
     {Domain::kPostgres, "28000", true, kAny, nullptr, "", kEnvironment,
@@ -113,6 +115,12 @@ constexpr FailureRule kRules[] = {
     {Domain::kPostgres, "54000", true, kAny, nullptr, "", kData,
      "a limit of PostgreSQL, such as the size of an index row"},
     {Domain::kPostgres, "P0001", true, kAny, nullptr, "", kData, "a trigger raised an exception"},
+    {Domain::kPostgres, "42701", false, Phase::kAlter, nullptr, "", kConflict,
+     "somebody else has added the column meanwhile: the table is read again"},
+    {Domain::kPostgres, "42P07", false, Phase::kAlter, nullptr, "", kConflict,
+     "somebody else has made the table meanwhile: it is read again"},
+    {Domain::kPostgres, "42*", false, Phase::kAlter, nullptr, "", kFatal,
+     "the server refuses to alter the table like this"},
     {Domain::kPostgres, "42703", true, kAny, nullptr, "", kPlan, "a column is gone"},
     {Domain::kPostgres, "42P01", true, kAny, nullptr, "", kPlan, "the table is gone"},
     {Domain::kPostgres, "42P10", true, kAny, nullptr, "", kPlan,

@@ -37,6 +37,7 @@ void LaneFigures::add(const LaneFigures& more) {
   failed_message += more.failed_message;
   failed_data += more.failed_data;
   connects += more.connects;
+  alterations += more.alterations;
   commit_seconds.add(more.commit_seconds);
   latency_seconds.add(more.latency_seconds);
   if (more.first_taken && (!first_taken || *more.first_taken < *first_taken)) {
@@ -112,14 +113,7 @@ void Lane::run() {
 }
 
 Result<bool> Lane::set_up() {
-  auto plan = sink::compile(*config_.task, config_.table, config_.zone);
-  if (!plan) return fail(plan.error().front());
-  plan_ = std::move(*plan);
-  auto builder = sink::RowBuilder::create(*plan_, config_.task->tuning.copy_format,
-                                          config_.task->on_failure == task::OnFailure::kRetain);
-  if (!builder) return fail(builder.error());
-  builder_ = std::move(*builder);
-  builder_->let_stop();
+  if (auto compiled = compile(config_.table); !compiled) return compiled;
   builder_->begin(filling_->batch, *plan_);
 
   sink::WriterConfig writer = config_.writer;
@@ -136,8 +130,21 @@ Result<bool> Lane::set_up() {
   return consumer_->subscribe(config_.task->source.topics);
 }
 
+Result<bool> Lane::compile(postgres::TableInfo table) {
+  auto plan = sink::compile(*config_.task, std::move(table), config_.zone);
+  if (!plan) return fail(plan.error().front());
+  auto builder = sink::RowBuilder::create(*plan, config_.task->tuning.copy_format,
+                                          config_.task->on_failure == task::OnFailure::kRetain);
+  if (!builder) return fail(builder.error());
+  plan_ = std::move(*plan);
+  builder_ = std::move(*builder);
+  builder_->set_on_demand(sink::RowBuilder::OnDemand::kStop);
+  return true;
+}
+
 bool Lane::working() const {
-  return applying_.valid() || positioning_.valid() || planning_.valid() || adding_.valid();
+  return applying_.valid() || positioning_.valid() || planning_.valid() || adding_.valid() ||
+         altering_.valid();
 }
 
 void Lane::loop() {
@@ -231,6 +238,7 @@ void Lane::drop_work() {
   positioning_.reset();
   planning_.reset();
   adding_.reset();
+  altering_.reset();
   if (writer_) writer_->drop();
 }
 

@@ -65,6 +65,7 @@ struct LaneFigures {
   TimeHistogram commit_seconds;   // from BEGIN to the answer to COMMIT, of batches with messages
   TimeHistogram latency_seconds;  // from a message's timestamp to its commit
   std::int64_t connects = 0;      // sessions of PostgreSQL opened
+  std::int64_t alterations = 0;   // statements that altered the target, or made it
   int partitions = 0;             // assigned now
   std::string retrying;           // why the lane waits; empty while it does not
   FailureClass retry_class = FailureClass::kEnvironment;
@@ -149,9 +150,13 @@ class Lane {
   void finish_work();
   void finish_apply(sink::Outcome outcome);
   void applied();
+  void stop_at(sink::Stop stop);
   void count_applied();
   void finish_positions(Result<sink::Writer::Positions> result);
   void finish_plan(Result<postgres::TableInfo> result);
+  void go_on_behind_cuts();
+  void finish_altering(Result<sink::Writer::Altered> result);
+  Result<bool> compile(postgres::TableInfo table);
   void retry_later(const Error& error, FailureClass failure, Phase phase);
   void start_positions(std::vector<ledger::Key> keys);
   Result<sink::Writer::Positions> positions_of_group(const std::vector<ledger::Key>& keys);
@@ -204,10 +209,13 @@ class Lane {
   Async<Result<sink::Writer::Positions>> positioning_;
   Async<Result<postgres::TableInfo>> planning_;
   Async<Result<bool>> adding_;
+  Async<Result<sink::Writer::Altered>> altering_;
   sink::Tally tally_;
   std::vector<ledger::Key> positions_for_;
   bool plan_stale_ = false;
-  std::string plan_error_;  // code and signature of the last plan error: twice is fatal
+  std::optional<sink::Demand> demand_;  // what the table is to be given before anything else
+  std::string last_demand_;             // what was asked for, and where: twice is fatal
+  std::string plan_error_;              // code and signature of the last plan error: twice is fatal
 
   std::chrono::steady_clock::time_point retry_at_;
   std::optional<std::chrono::steady_clock::time_point> failing_since_;

@@ -33,7 +33,10 @@ bool Lane::full() const {
 }
 
 void Lane::fill() {
-  if (stopping_ || release_by_ || positions_unknown_ || plan_stale_ || filling_->closed) return;
+  if (stopping_ || release_by_ || positions_unknown_ || plan_stale_ || demand_ ||
+      filling_->closed) {
+    return;
+  }
   int taken = 0;
   for (auto& [key, state] : partitions_) {
     if (!state.maybe_more || state.ended) continue;
@@ -179,6 +182,11 @@ void Lane::start_work() {
     SLUICE_CHECK(name.has_value());
     planning_ = writer_->read_table(std::move(*name));
     planning_.start();
+  } else if (demand_) {
+    auto name = postgres::parse_table_name(config_.task->target.table);
+    SLUICE_CHECK(name.has_value());
+    altering_ = writer_->alter(std::move(*name), *demand_, plan_->schema_changes);
+    altering_.start();
   } else if (positions_unknown_) {
     std::vector<ledger::Key> keys;
     for (const auto& [key, state] : partitions_) keys.push_back(key);
@@ -229,6 +237,9 @@ void Lane::finish_work() {
     auto result = adding_.take();
     if (!result)
       return retry_later(result.error(), classify(result.error(), Phase::kOpen), Phase::kOpen);
+  } else if (altering_.done()) {
+    auto result = altering_.take();
+    finish_altering(std::move(result));
   }
 }
 
@@ -319,10 +330,52 @@ void Lane::applied() {
     }
     end_with(std::move(end));
   } else if (in_flight_->batch.stop) {
-    end_failed(std::move(*in_flight_->batch.stop));
+    stop_at(std::move(*in_flight_->batch.stop));
   }
   in_flight_->clear();
   publish();
+}
+
+// What lies before the message is applied. The table gets what the message asks for, if the task
+// allows it; to ask for the same at the same place again would never end.
+void Lane::stop_at(sink::Stop stop) {
+  std::string where;
+  for (const auto& range : in_flight_->batch.partitions) {
+    if (range.cut >= 0) {
+      where += fmt::format("{}/{}:{} ", range.key.topic, range.key.partition, range.cut);
+    }
+  }
+  where += stop.error.remedy;
+  if (!stop.demand || last_demand_ == where) return end_failed(std::move(stop.error));
+  last_demand_ = std::move(where);
+  demand_ = std::move(stop.demand);
+}
+
+void Lane::finish_altering(Result<sink::Writer::Altered> result) {
+  if (!result) {
+    const Phase phase = Phase::kAlter;
+    return retry_later(result.error(), classify(result.error(), phase), phase);
+  }
+  for (const auto& alteration : result->done) {
+    log::info("the table follows its source", {{"task", config_.task->name},
+                                               {"table", result->table.qualified()},
+                                               {"column", alteration.column},
+                                               {"sql", alteration.sql}});
+  }
+  if (auto compiled = compile(std::move(result->table)); !compiled) {
+    return end_failed(compiled.error());
+  }
+  demand_.reset();
+  retries_ = 0;
+  failing_since_.reset();
+  {
+    const std::lock_guard lock(mutex_);
+    figures_.alterations += static_cast<std::int64_t>(result->done.size());
+    figures_.retrying.clear();
+  }
+  // What has accumulated was encoded for the table as it was.
+  drop_batches();
+  seek_to_ledger();
 }
 
 void Lane::count_applied() {
@@ -388,7 +441,7 @@ void Lane::finish_plan(Result<postgres::TableInfo> result) {
     if (failure == FailureClass::kPlan) failure = FailureClass::kFatal;  // the table is gone
     return retry_later(result.error(), failure, Phase::kRead);
   }
-  if (result->oid != config_.table.oid) {
+  if (plan_->table.oid != 0 && result->oid != plan_->table.oid) {
     return end_failed(fail(Domain::kLedger, "another_table",
                            fmt::format("{} is another table than when the task began (dropped and "
                                        "created again?)",
@@ -397,14 +450,7 @@ void Lane::finish_plan(Result<postgres::TableInfo> result) {
                            "begin again.")
                           .value());
   }
-  auto plan = sink::compile(*config_.task, std::move(*result), config_.zone);
-  if (!plan) return end_failed(plan.error().front());
-  auto builder = sink::RowBuilder::create(*plan, config_.task->tuning.copy_format,
-                                          config_.task->on_failure == task::OnFailure::kRetain);
-  if (!builder) return end_failed(builder.error());
-  plan_ = std::move(*plan);
-  builder_ = std::move(*builder);
-  builder_->let_stop();
+  if (auto compiled = compile(std::move(*result)); !compiled) return end_failed(compiled.error());
   plan_stale_ = false;
   const auto form =
       plan_->binary && config_.task->tuning.copy_format != task::Tuning::CopyFormat::kText
@@ -412,7 +458,25 @@ void Lane::finish_plan(Result<postgres::TableInfo> result) {
           : sink::Form::kText;
   builder_->rebuild(in_flight_->batch, *plan_, in_flight_->records, form);
   builder_->rebuild(filling_->batch, *plan_, filling_->records, form);
+  go_on_behind_cuts();
   log::info("the table was altered: compiled anew", {{"task", config_.task->name}});
+}
+
+// After batches were encoded anew: a message that ended its partition may fit now. What came behind
+// it was passed over.
+void Lane::go_on_behind_cuts() {
+  const auto cut = [](const Side& side, const ledger::Key& key) {
+    const auto* range = range_of(side, key);
+    return range != nullptr && range->cut >= 0;
+  };
+  for (auto& [key, state] : partitions_) {
+    if (!state.ended || cut(*in_flight_, key) || cut(*filling_, key)) continue;
+    state.ended = false;
+    state.maybe_more = true;
+    if (auto done = consumer_->seek(partition_of(key), state.next); !done) {
+      return end_failed(done.error());
+    }
+  }
 }
 
 void Lane::retry_later(const Error& error, FailureClass failure, Phase phase) {

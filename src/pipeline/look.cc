@@ -6,6 +6,7 @@
 
 #include "pipeline/open.h"
 #include "pipeline/open_group.h"
+#include "sink/structure.h"
 
 namespace sluice::pipeline {
 
@@ -17,6 +18,12 @@ namespace {
 
 constexpr milliseconds kTimeout{10'000};
 constexpr seconds kQueryTime{60};
+
+// Whether messages may bring the table into being.
+bool makes_table(const task::Task& task) {
+  return task.sync.mirrors() && (task.sync.schema_changes == task::SchemaChanges::kApplySafe ||
+                                 task.sync.schema_changes == task::SchemaChanges::kApplyAll);
+}
 
 }  // namespace
 
@@ -39,6 +46,15 @@ Result<SourceLook> reach_source(const TaskSource& source, const std::string& cli
   return look;
 }
 
+Result<postgres::TableInfo> find_table(postgres::Connection& db, const task::Task& task,
+                                       const postgres::TableName& name) {
+  auto table = db.drive(postgres::read_table(db, name));
+  if (table || table.error().code != "42P01" || !makes_table(task)) return table;
+  auto home = db.drive(db.query(sink::home_sql(task.target.ledger_schema)));
+  if (!home) return fail(home.error());
+  return sink::table_to_make(name, home->front().text(0, 0));
+}
+
 Result<TargetLook> reach_target(const TaskSource& source, const std::string& application_name) {
   TargetLook look;
   auto conninfo = source.conninfo();
@@ -59,7 +75,7 @@ Result<TargetLook> reach_target(const TaskSource& source, const std::string& app
   db.set_deadline(steady_clock::now() + kQueryTime);
   auto name = postgres::parse_table_name(source.task.target.table);
   if (!name) return fail(name.error());
-  auto table = db.drive(postgres::read_table(db, *name));
+  auto table = find_table(db, source.task, *name);
   if (!table) return fail(table.error());
   look.table = std::move(*table);
   if (auto apart = apart_from_ledger(look.table, look.handle.schema); !apart) {
@@ -101,7 +117,7 @@ ledger::Identity identity_of(const std::string& cluster_id, const TargetLook& ta
   identity.host = target.endpoint.host;
   identity.port = target.endpoint.port;
   identity.database = target.endpoint.database;
-  identity.tables[table.qualified()] = table.oid;
+  if (table.oid != 0) identity.tables[table.qualified()] = table.oid;
   return identity;
 }
 

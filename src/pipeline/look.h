@@ -37,6 +37,11 @@ struct TargetLook {
 // if the server is older than target.level allows.
 Result<TargetLook> reach_target(const TaskSource& source, const std::string& application_name);
 
+// The target's table. A mirror whose table messages may bring into being gets one with oid 0 where
+// there is none.
+Result<postgres::TableInfo> find_table(postgres::Connection& db, const task::Task& task,
+                                       const postgres::TableName& name);
+
 // Whether the server is one that target.level means.
 Result<bool> serves(task::Level level, int server_version);
 

@@ -53,11 +53,11 @@ std::vector<std::string> differences_of(const ledger::Identity& was, const ledge
                     was.port, was.database, now.host, now.port, now.database));
   }
   for (const auto& [table, oid] : now.tables) {
+    if (was.tables.empty()) break;  // it was yet to be made
     const auto found = was.tables.find(table);
     if (found == was.tables.end()) {
-      differences.push_back(fmt::format("it writes to {}, not {}",
-                                        was.tables.empty() ? "nothing" : was.tables.begin()->first,
-                                        table));
+      differences.push_back(
+          fmt::format("it writes to {}, not {}", was.tables.begin()->first, table));
     } else if (found->second != oid) {
       differences.push_back(fmt::format("{} was dropped and created again since", table));
     }
@@ -186,6 +186,10 @@ class Opening {
       changes = true;
       opened_.notes.emplace_back(same ? "the task document has changed: taken over"
                                       : "adopted: the task has a new identity");
+    }
+    if (same && opened_.row.identity.tables != identity_.tables && !change.identity) {
+      change.identity = identity_;  // the table that the task has made
+      changes = true;
     }
     if (opened_.row.halt) {
       const auto& halt = *opened_.row.halt;

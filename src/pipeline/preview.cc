@@ -55,6 +55,7 @@ class Previewing {
         [&](const ledger::Key& key, kafka::Record record) { take(key, std::move(record)); }, stop_);
     if (!read) return fail(read.error());
     if (target_.connection) target_.connection->close();  // nothing of it stays
+    if (builder_) preview_.ddl = builder_->demanded_sql();
     std::sort(preview_.messages.begin(), preview_.messages.end(), [](const auto& a, const auto& b) {
       return std::tie(a.key, a.offset) < std::tie(b.key, b.offset);
     });
@@ -83,6 +84,7 @@ class Previewing {
         sink::RowBuilder::create(*plan_, task::Tuning::CopyFormat::kText, /*retain=*/false);
     if (!builder) return give_up({builder.error()});
     builder_ = std::move(*builder);
+    builder_->set_on_demand(sink::RowBuilder::OnDemand::kNote);
     if (auto made = make_table(); !made) return give_up({made.error()});
     for (const auto& column : target_.table.columns) {
       const bool fed = std::any_of(plan_->columns.begin(), plan_->columns.end(),

@@ -53,6 +53,7 @@ struct Preview {
   bool begun = false;             // the task has a ledger: messages come from its positions
   std::int64_t waiting = 0;       // offsets from there to the ends
   std::vector<std::string> left;  // columns of the table that no field feeds
+  std::vector<std::string> ddl;  // mirror: what a run would have the table given for these messages
   std::vector<PreviewedMessage> messages;
   // Why the target could not be looked at: the messages are shown without rows.
   std::vector<Error> target_errors;

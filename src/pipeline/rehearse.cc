@@ -60,6 +60,7 @@ class Rehearsing {
     auto builder = sink::RowBuilder::create(plan_, task_.tuning.copy_format, /*retain=*/false);
     if (!builder) return fail(builder.error());
     builder_ = std::move(*builder);
+    builder_->set_on_demand(sink::RowBuilder::OnDemand::kNote);
     auto reader = SampleReader::create(source_, *positions, reached->watermarks);
     if (!reader) return fail(reader.error());
     return write(*reader, count);
@@ -101,6 +102,7 @@ class Rehearsing {
     auto ended = writer.drive(writer.roll_back_apart());
     if (!ended) return stopped(ended.error());
     report_.figures = *ended;
+    report_.ddl = builder_->demanded_sql();
     std::sort(report_.causes.begin(), report_.causes.end(),
               [](const auto& a, const auto& b) { return a.count > b.count; });
     return std::move(report_);

@@ -40,7 +40,10 @@ struct RehearsalReport {
   std::int64_t failed = 0;    // cannot become a row
   sink::Apart figures;
   std::vector<RehearsedCause> causes;  // most frequent first
-  double seconds = 0;                  // in PostgreSQL, without reading
+  // Mirror: what a run would have the table given for these messages. It is not done here: what no
+  // column takes is left out, and what needs it is ignored.
+  std::vector<std::string> ddl;
+  double seconds = 0;  // in PostgreSQL, without reading
   // The message at which the task's own policy would have stopped it, and why.
   std::optional<Error> stopped_by;
   ledger::Key stop_key;

@@ -532,6 +532,7 @@ class Supervisor {
     progress.failed_message = sum.failed_message;
     progress.failed_data = sum.failed_data;
     progress.connects = sum.connects;
+    progress.alterations = sum.alterations;
     progress.commit_seconds = sum.commit_seconds;
     progress.latency_seconds = sum.latency_seconds;
     progress.partition_lags = partition_lags_;

@@ -40,6 +40,7 @@ struct Progress {
   double rows_per_second = 0;  // of the last seconds
   std::int64_t failed_message = 0, failed_data = 0;  // of discarded and dead: who refused them
   std::int64_t connects = 0;                         // sessions of PostgreSQL opened by lanes
+  std::int64_t alterations = 0;                      // statements that altered the target
   TimeHistogram commit_seconds;
   TimeHistogram latency_seconds;
   // All partitions of the task, also those that other processes have; nullptr until it was looked.

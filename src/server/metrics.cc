@@ -99,6 +99,9 @@ std::string metrics_text(const std::string& task, const pipeline::Progress& prog
               number(progress.bytes));
   all.counter("sluice_postgres_connects_total", "Sessions of PostgreSQL that lanes have opened.",
               number(progress.connects));
+  all.counter("sluice_table_alterations_total",
+              "Statements by which a mirror has made its table, or given it what messages ask for.",
+              number(progress.alterations));
   all.histogram("sluice_commit_seconds", "From BEGIN to the answer to COMMIT.",
                 progress.commit_seconds);
   all.histogram("sluice_latency_seconds", "From the timestamp of a message to its commit.",

@@ -64,6 +64,7 @@ RowBuilder::Added RowBuilder::add(Batch& batch, const Plan& plan, Records& recor
   const std::size_t failures = batch.failures.size();
   const std::size_t rows = batch.rows.size();
   rebuild(batch, plan, records, Form::kText);
+  if (batch.stop) return Added::kStop;
   if (batch.failures.size() > failures) return Added::kFailure;
   return batch.rows.size() > rows ? Added::kRow : Added::kNothing;
 }
@@ -117,11 +118,11 @@ RowBuilder::Added RowBuilder::add_record(Batch& batch, const Plan& plan, Records
       return Added::kFailure;
     case Outcome::kStop:
       batch.bytes.truncate(mark);
-      if (stops_) {
+      if (on_demand_ == OnDemand::kStop) {
         range.cut = message.offset;
         return Added::kStop;
       }
-      batch.failures.push_back({index, partition, std::move(*batch.stop)});
+      batch.failures.push_back({index, partition, std::move(batch.stop->error)});
       batch.stop.reset();
       return Added::kFailure;
   }

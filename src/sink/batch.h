@@ -18,6 +18,7 @@
 #include "message/decoder.h"
 #include "message/message.h"
 #include "sink/plan.h"
+#include "sink/structure.h"
 
 namespace sluice::sink {
 
@@ -86,6 +87,12 @@ struct PartitionRange {
   std::int64_t cut = -1;
 };
 
+struct Stop {
+  Error error;
+  // What the task lets the table be given; without it, the task ends by `error`.
+  std::optional<Demand> demand;
+};
+
 struct Batch {
   Form form = Form::kBinary;
   Buffer bytes;
@@ -94,8 +101,9 @@ struct Batch {
   std::vector<Failure> failures;  // in order of discovery
   std::vector<PartitionRange> partitions;
   std::vector<std::uint16_t> record_partitions;  // by record: index into partitions
-  // Why it ends in front of a message: the task must change before that can be applied.
-  std::optional<Error> stop;
+  // Why it ends in front of a message: the table, or the task, must change before that can be
+  // applied.
+  std::optional<Stop> stop;
   std::uint64_t first_sequence =
       0;  // number of the first record in the lane's life, for the breaker
 
@@ -117,8 +125,15 @@ class RowBuilder {
   static Result<RowBuilder> create(const Plan& plan, task::Tuning::CopyFormat copy_format,
                                    bool retain);
 
-  // Messages that ask for another table or key end the batch (kStop); without this they fail.
-  void let_stop() { stops_ = true; }
+  // What becomes of a message that asks for another table, or has another key.
+  enum class OnDemand : std::uint8_t {
+    kFail,  // it fails
+    kStop,  // it ends the batch: Batch::stop
+    kNote,  // demanded_sql() says what the task would do; what no column takes is left out
+  };
+  void set_on_demand(OnDemand on_demand) { on_demand_ = on_demand; }
+  // With kNote: each statement once, in the order in which messages asked for them.
+  const std::vector<std::string>& demanded_sql() const { return demanded_sql_; }
 
   // Empties `batch` and chooses its form.
   void begin(Batch& batch, const Plan& plan) const;
@@ -145,8 +160,11 @@ class RowBuilder {
                    bool partial, message::Problem& problem);
   Outcome append_fields(Batch& batch, const Plan& plan, std::size_t first, std::size_t count,
                         std::uint16_t& fields, message::Problem& problem);
-  Outcome stop_at(Batch& batch, const Plan& plan, message::ChangeDecoder::Outcome outcome);
-  void warn_of(const Plan& plan);
+  bool take_value(const Plan& plan, std::size_t column, const message::Type& type,
+                  message::Value& value, message::Problem& problem);
+  Outcome other_key(Batch& batch, const Plan& plan);
+  Outcome meet(Batch& batch, const Plan& plan, Demand demand);
+  bool mention(const std::vector<Alteration>& all);
 
   Outcome decode(const Plan& plan, const message::Message& message, Row& row,
                  message::Problem& problem);
@@ -166,7 +184,9 @@ class RowBuilder {
   message::Problem problem_;
   task::Tuning::CopyFormat copy_format_ = task::Tuning::CopyFormat::kAuto;
   bool retain_ = false;
-  bool stops_ = false;
+  OnDemand on_demand_ = OnDemand::kFail;
+  std::optional<Demand> demand_;           // of the row that is being built
+  std::vector<std::string> demanded_sql_;  // noted or logged
 };
 
 // Header and trailer of PostgreSQL's binary COPY format (its documentation, "COPY", Binary Format).

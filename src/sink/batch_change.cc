@@ -40,10 +40,41 @@ bool blame(const PlanColumn& column, Problem& problem) {
   return false;
 }
 
+bool null_in(const PlanColumn& column, Problem& problem) {
+  problem = {};
+  problem.code = ProblemCode::kNullField;
+  return blame(column, problem);
+}
+
+bool too_small(const PlanColumn& column, const Value& value, Problem& problem) {
+  problem = {};
+  problem.code = ProblemCode::kBadType;
+  problem.excerpt = message::excerpt_of(value.text());
+  return blame(column, problem);
+}
+
 bool null_key(const PlanColumn& column, Problem& problem) {
   problem = {};
   problem.code = ProblemCode::kNullKey;
   return blame(column, problem);
+}
+
+// Of the two answers of a server this depends on, the more careful one is for Writer::alter().
+constexpr int kNewestServer = 1'000'000;
+
+Error asks_for_more(const Plan& plan, const std::vector<Alteration>& all) {
+  const std::string what = plan.table.oid == 0
+                               ? fmt::format("{} does not exist", plan.target)
+                               : fmt::format("the message asks for more than {} has", plan.target);
+  const bool guessed = std::ranges::any_of(all, &Alteration::guessed);
+  return fail(Domain::kMessage, "schema_change", what,
+              fmt::format("{}: {} Then start again. Or set sync.schema_changes: apply_all to have "
+                          "it done{}",
+                          guessed ? "The messages have no schema, so that types are guesses. "
+                                    "Correct and run"
+                                  : "Run",
+                          to_sql(all), plan.table.oid == 0 ? "." : ", or warn to go on without."))
+      .value();
 }
 
 // A decimal as text, in a message whose schema knows texts only (decimal.handling.mode string).
@@ -74,20 +105,35 @@ RowBuilder::Outcome RowBuilder::build_change(Batch& batch, const Plan& plan, Rec
   RecordHeaders headers(records, index);
   const message::Message message = records.at(index);
   Change change;
-  ChangeDecoder::Outcome outcome = change_decoder_->decode(message, headers, change, problem);
-  if (outcome == ChangeDecoder::Outcome::kNewFields &&
-      plan.schema_changes == task::SchemaChanges::kWarn) {
-    warn_of(plan);
-    outcome = change_decoder_->decode(message, headers, change, problem);
+  while (true) {
+    const ChangeDecoder::Outcome decoded =
+        change_decoder_->decode(message, headers, change, problem);
+    if (decoded == ChangeDecoder::Outcome::kChange) break;
+    if (decoded == ChangeDecoder::Outcome::kProblem) return Outcome::kProblem;
+    if (decoded == ChangeDecoder::Outcome::kOtherKey) return other_key(batch, plan);
+    Demand demand;
+    demand.row = change_decoder_->asked();
+    demand.key = plan.named_key;
+    if (demand.key.empty()) {
+      const auto names = change_decoder_->key_fields();
+      demand.key.assign(names.begin(), names.end());
+    }
+    demand.guessed = decoded == ChangeDecoder::Outcome::kNewFields;
+    demand.whole = !demand.guessed;
+    const Outcome met = meet(batch, plan, std::move(demand));
+    if (met != Outcome::kOk) return met;
+    if (decoded == ChangeDecoder::Outcome::kNewSchema) {
+      change_decoder_->accept_schema();
+      continue;
+    }
+    // They are left out from now on.
+    const auto& names = change_decoder_->asked().names;
+    change_config_.ignored.insert(change_config_.ignored.end(), names.begin(), names.end());
+    change_decoder_.emplace(change_config_);
   }
-  switch (outcome) {
-    case ChangeDecoder::Outcome::kChange:
-      break;
-    case ChangeDecoder::Outcome::kProblem:
-      return Outcome::kProblem;
-    case ChangeDecoder::Outcome::kNewFields:
-    case ChangeDecoder::Outcome::kOtherKey:
-      return stop_at(batch, plan, outcome);
+  if (plan.table.oid == 0) {
+    SLUICE_CHECK(change.kind != Change::Kind::kWrite);  // it would be lost
+    return Outcome::kIgnored;                           // a TRUNCATE of what is not there yet
   }
   switch (change.kind) {
     case Change::Kind::kNothing:
@@ -113,7 +159,12 @@ RowBuilder::Outcome RowBuilder::build_change(Batch& batch, const Plan& plan, Rec
       row.operation = change.before.values.empty() ? Operation::kWrite : Operation::kUpdateEqual;
       break;
   }
-  return encode_change(batch, plan, change, row, problem);
+  const Outcome encoded = encode_change(batch, plan, change, row, problem);
+  if (!demand_) return encoded;
+  Demand demand = std::move(*demand_);
+  demand_.reset();
+  const Outcome met = meet(batch, plan, std::move(demand));
+  return met == Outcome::kOk ? Outcome::kProblem : met;
 }
 
 // The first `count` columns, as they are to be encoded.
@@ -134,6 +185,10 @@ bool RowBuilder::take_values(const Plan& plan, const Change::Row& from, std::siz
     }
     if (value.kind == Kind::kNull) {
       if (column.key) return null_key(column, problem);
+      if (column.not_null && plan.schema_changes != task::SchemaChanges::kWarn) {
+        demand_.emplace().null_in = column.name;
+        return null_in(column, problem);
+      }
       resolved_[i] = value;
       continue;
     }
@@ -144,7 +199,13 @@ bool RowBuilder::take_values(const Plan& plan, const Change::Row& from, std::siz
         column.assumed.meaning == message::Meaning::kDecimal) {
       type = &kDecimalText;
     }
+    const bool exact = value.kind != Kind::kNumber;
     if (!convert(*type, value, scratch_.store, problem)) return blame(column, problem);
+    if (column.bounded && is_too_small(column.type, value, exact) &&
+        plan.schema_changes != task::SchemaChanges::kWarn) {
+      demand_.emplace().exceeded = column.name;
+      return too_small(column, value, problem);
+    }
     if (column.is_bytea && value.kind == Kind::kString && !value.text().starts_with("\\x")) {
       return unsaid_encoding(column, value, problem);
     }
@@ -200,52 +261,64 @@ RowBuilder::Outcome RowBuilder::encode_change(Batch& batch, const Plan& plan, co
   return encode(batch, plan, row, problem);
 }
 
-// schema_changes: warn. The fields are left out from now on, and said once.
-void RowBuilder::warn_of(const Plan& plan) {
-  for (const auto& field : change_decoder_->new_fields()) {
-    log::warning("a field that no column takes is left out",
-                 {{"table", plan.target}, {"field", field.name}});
-    change_config_.ignored.push_back(field.name);
+// Logs or notes what was not before; whether there was any.
+bool RowBuilder::mention(const std::vector<Alteration>& all) {
+  bool any = false;
+  for (const auto& alteration : all) {
+    if (std::ranges::find(demanded_sql_, alteration.sql) != demanded_sql_.end()) continue;
+    demanded_sql_.push_back(alteration.sql);
+    any = true;
   }
-  change_decoder_.emplace(change_config_);
+  return any;
 }
 
-RowBuilder::Outcome RowBuilder::stop_at(Batch& batch, const Plan& plan,
-                                        ChangeDecoder::Outcome outcome) {
-  std::vector<std::string> names;
-  if (outcome == ChangeDecoder::Outcome::kNewFields) {
-    std::string sql;
-    for (const auto& field : change_decoder_->new_fields()) {
-      names.push_back(field.name);
-      sql += fmt::format("{} ADD COLUMN {} {}", sql.empty() ? "" : ",",
-                         Connection::identifier(field.name),
-                         field.type == nullptr ? "TYPE" : column_type(*field.type));
-    }
-    batch.stop = fail(Domain::kMessage, "new_fields",
-                      fmt::format("the message has fields that {} has no column for: {}",
-                                  plan.target, fmt::join(names, ", ")),
-                      fmt::format("Add them: ALTER TABLE {}{}; then start again. Or set "
-                                  "sync.schema_changes: warn to leave them out.",
-                                  plan.target, sql))
-                     .value();
-  } else {
-    const auto fields = change_decoder_->key_fields();
-    std::string list;
-    for (const auto& name : fields) {
-      names.push_back(name);
-      list += (list.empty() ? "" : ", ") + Connection::identifier(name);
-    }
-    std::vector<std::string> ours(plan.change.columns.begin(),
-                                  plan.change.columns.begin() + plan.key_columns);
-    batch.stop =
-        fail(Domain::kMessage, "other_key",
-             fmt::format("the message's key is ({}), that of {} is ({})", fmt::join(names, ", "),
-                         plan.target, fmt::join(ours, ", ")),
-             fmt::format("Give the target the source's key: ALTER TABLE {} ... ADD PRIMARY KEY "
-                         "({}); or name the key to go by in sync.primary_key.",
-                         plan.target, list))
-            .value();
+// kOk: the table has what is asked for, or the message goes on without.
+RowBuilder::Outcome RowBuilder::meet(Batch& batch, const Plan& plan, Demand demand) {
+  const auto all = alterations(plan.table, demand, kNewestServer);
+  if (all.empty()) return Outcome::kOk;
+  const Chosen chosen = choose(plan.schema_changes, all);
+  const bool makes = plan.table.oid == 0;
+  if (chosen.enough && on_demand_ == OnDemand::kNote) {
+    mention(chosen.now);
+    const bool of_row = !demand.null_in.empty() || !demand.exceeded.empty();
+    return makes || of_row ? Outcome::kIgnored : Outcome::kOk;
   }
+  if (chosen.enough && chosen.now.empty()) {
+    if (mention(all)) {
+      log::warning("the table has not all that messages ask for",
+                   {{"table", plan.target}, {"sql", to_sql(all)}});
+    }
+    return Outcome::kOk;
+  }
+  Stop stop{asks_for_more(plan, all), std::nullopt};
+  if (chosen.enough) stop.demand = std::move(demand);
+  batch.stop = std::move(stop);
+  return Outcome::kStop;
+}
+
+RowBuilder::Outcome RowBuilder::other_key(Batch& batch, const Plan& plan) {
+  std::string names;
+  std::string list;
+  for (const auto& name : change_decoder_->key_fields()) {
+    names += (names.empty() ? "" : ", ") + name;
+    list += (list.empty() ? "" : ", ") + Connection::identifier(name);
+  }
+  const std::vector<std::string> ours(plan.change.columns.begin(),
+                                      plan.change.columns.begin() + plan.key_columns);
+  std::string drop;
+  for (const auto& index : plan.table.unique_indexes) {
+    if (index.primary)
+      drop = fmt::format("DROP CONSTRAINT {}, ", Connection::identifier(index.name));
+  }
+  batch.stop = Stop{
+      fail(Domain::kMessage, "other_key",
+           fmt::format("the message's key is ({}), that of {} is ({})", names, plan.target,
+                       fmt::join(ours, ", ")),
+           fmt::format("Give the target the source's key: ALTER TABLE {} {}ADD PRIMARY KEY ({}); "
+                       "then start again. Or name the key to go by in sync.primary_key.",
+                       plan.target, drop, list))
+          .value(),
+      std::nullopt};
   return Outcome::kStop;
 }
 

@@ -101,8 +101,10 @@ std::string column_type(const Type& type) {
     case Meaning::kUnsigned:
       return "numeric(20)";
     case Meaning::kDecimal:
-      return type.precision > 0 ? fmt::format("numeric({},{})", type.precision, type.scale)
-                                : "numeric";
+      // Debezium takes a scale below 0 for one without sign, which PostgreSQL knows since 15.
+      return type.precision > 0 && type.scale <= type.precision
+                 ? fmt::format("numeric({},{})", type.precision, type.scale)
+                 : "numeric";
     case Meaning::kVariableDecimal:
     case Meaning::kDecimalText:
       return "numeric";

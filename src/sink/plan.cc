@@ -13,6 +13,7 @@
 #include "postgres/encode.h"
 #include "sink/column_type.h"
 #include "sink/mirror_key.h"
+#include "sink/structure.h"
 
 namespace sluice::sink {
 namespace {
@@ -115,7 +116,8 @@ class Compiler {
     plan_.on_truncate = task_.sync.on_truncate;
     plan_.schema_changes = task_.sync.schema_changes;
     plan_.unavailable = std::make_shared<const Unavailable>(task_.sync.unavailable_value);
-    const bool has_key = !task_.sync.primary_key.empty() || !mirror_key(plan_.table).empty();
+    const bool has_key = plan_.table.oid != 0 &&
+                         (!task_.sync.primary_key.empty() || !mirror_key(plan_.table).empty());
     plan_.write = has_key ? task::Write::kUpsert : task::Write::kInsert;
     plan_.deletes = true;
     if (plan_.table.kind != RelationKind::kTable &&
@@ -145,9 +147,12 @@ class Compiler {
       if (unit != task_.sync.units.end()) added.unit = unit->second;
       added.assumed = assumed_type(column.type, added.unit);
       added.is_bytea = column.type.oid == postgres::oid::kBytea;
+      added.type = column.type;
+      added.bounded = has_bounds(column.type);
     }
     for (const auto& [name, unit] : task_.sync.units) {
-      if (plan_.table.find(name) == nullptr) unknown_column("sync.units." + name, name);
+      const bool unknown = plan_.table.oid != 0 && plan_.table.find(name) == nullptr;
+      if (unknown) unknown_column("sync.units." + name, name);
     }
     plan_.decoder = {};
     order_key_first();
@@ -157,16 +162,10 @@ class Compiler {
     }
     plan_.change.key_columns = static_cast<std::size_t>(plan_.key_columns);
     plan_.change.same_key = task_.sync.primary_key.empty();
-    switch (task_.sync.format) {
-      case task::Format::kAuto:
-        break;
-      case task::Format::kDebezium:
-        plan_.change.format = message::Format::kDebezium;
-        break;
-      case task::Format::kJson:
-        plan_.change.format = message::Format::kJson;
-        break;
-    }
+    plan_.named_key = task_.sync.primary_key;
+    constexpr message::Format kFormats[] = {message::Format::kAuto, message::Format::kDebezium,
+                                            message::Format::kJson};
+    plan_.change.format = kFormats[static_cast<std::size_t>(task_.sync.format)];
   }
 
   void choose_way() {
@@ -413,6 +412,8 @@ class Compiler {
     plan_.insert_only = plan_.insert_only || !column.update;
     column.has_default = info.has_default;
     column.required = info.not_null && !info.has_default;
+    column.not_null = info.not_null && !info.type.domain;
+    column.not_null = info.not_null && !info.type.domain;
     if (info.identity == 0) column.default_sql = info.default_sql;
     // Defaults behind a view or a foreign table are not in this catalog: absent is left out there
     // too.
@@ -528,6 +529,7 @@ class Compiler {
     judge_key();
     plan_.stage_stays = task_.target.pooler == task::Pooler::kNone;
     const bool equal_rows = plan_.mirror && key_.empty();
+    if (plan_.table.oid == 0) return;
     if (plan_.way == Way::kCopy && !equal_rows) return;
     std::string columns;
     std::string keys;

@@ -49,6 +49,10 @@ struct PlanColumn {
   task::WireUnit unit = task::WireUnit::kNone;
   bool is_bytea = false;
   bool required = false;  // NOT NULL without a default: an INSERT must name it
+  bool not_null = false;
+  // Mirror: its own type, and whether that has limits that is_too_small() looks at.
+  postgres::Type type = {};
+  bool bounded = false;
   // Absent can leave the column out of the row's shape (its default acts, or the old value stays).
   bool optional = false;
 
@@ -60,7 +64,7 @@ struct PlanColumn {
 };
 
 struct Plan {
-  postgres::TableInfo table;
+  postgres::TableInfo table;  // oid 0: it is yet to be made, and no row can be written
   task::Write write = task::Write::kInsert;
   Way way = Way::kCopy;
   bool lock_target = true;  // LOCK TABLE before the signature is read
@@ -89,7 +93,8 @@ struct Plan {
   std::shared_ptr<const Unavailable> unavailable;
   task::OnDelete on_delete = task::OnDelete::kDelete;
   task::OnTruncate on_truncate = task::OnTruncate::kApply;
-  task::SchemaChanges schema_changes = task::SchemaChanges::kStop;
+  std::vector<std::string> named_key;  // sync.primary_key
+  task::SchemaChanges schema_changes = task::SchemaChanges::kApplySafe;
 
   // SQL text pieces, quoted.
   std::string target;       // "schema"."table"

@@ -300,6 +300,7 @@ std::string Writer::begin_sql(const Plan& plan) const {
 // `empties`: a TRUNCATE follows, whose lock is taken at once: two sessions that have the weaker one
 // would wait for each other.
 std::string Writer::target_sql(const Plan& plan, bool empties) {
+  if (plan.table.oid == 0) return {};
   std::string sql;
   if (empties) {
     sql = fmt::format("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE; ", plan.target);
@@ -312,6 +313,7 @@ std::string Writer::target_sql(const Plan& plan, bool empties) {
 }
 
 bool Writer::fits(const Plan& plan, const std::vector<Rows>& rows) {
+  if (plan.table.oid == 0) return true;
   const Rows& name = rows[rows.size() - 2];
   const Rows& signature = rows[rows.size() - 1];
   return !name.is_null(0, 0) && name.integer(0, 0) == plan.table.oid && signature.size() == 1 &&
@@ -462,21 +464,7 @@ Async<Outcome> Writer::commit(Batch& batch, Records& records, ledger::LaneProtoc
   for (const auto& row : batch.rows) {
     if (row.dead) continue;
     ++counts[row.partition].applied;
-    switch (row.operation) {
-      case Operation::kWrite:
-      case Operation::kUpdateEqual:
-        ++tally.written;
-        break;
-      case Operation::kDelete:
-      case Operation::kDeleteEqual:
-      case Operation::kMove:  // the delete of an update of the key; its write follows
-        ++tally.deleted;
-        break;
-      case Operation::kMoved:
-      case Operation::kTruncate:
-        ++tally.ignored;
-        break;
-    }
+    count(row, tally);
   }
   for (const auto& failure : batch.failures) ++counts[failure.partition].failed;
   const bool retain = config_.on_failure == task::OnFailure::kRetain;

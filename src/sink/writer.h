@@ -25,6 +25,7 @@
 #include "sink/compaction.h"
 #include "sink/merge.h"
 #include "sink/plan.h"
+#include "sink/structure.h"
 
 namespace sluice::sink {
 
@@ -108,6 +109,14 @@ class Writer {
 
   // The catalog as it is now.
   Async<Result<postgres::TableInfo>> read_table(postgres::TableName name);
+  // Gives the table what is asked for, as far as `schema_changes` allows it: in a transaction of
+  // its own, one process and lane at a time. Whoever comes second finds it done.
+  struct Altered {
+    postgres::TableInfo table;  // as it is now
+    std::vector<Alteration> done;
+  };
+  Async<Result<Altered>> alter(postgres::TableName name, Demand demand,
+                               task::SchemaChanges schema_changes);
   Async<Result<bool>> add_partitions(std::int64_t epoch,
                                      std::map<std::string, ledger::TopicState> topics,
                                      std::map<ledger::Key, std::int64_t> start);
@@ -164,9 +173,13 @@ class Writer {
                            ledger::Locked& locked, bool& same_signature);
   std::string begin_sql(const Plan& plan) const;
   static std::string target_sql(const Plan& plan, bool empties = false);
+  static void count(const Row& row, Tally& tally);
   static bool fits(const Plan& plan, const std::vector<postgres::Rows>& rows);
   Async<Step> count_keys(const Plan& plan);
   Async<Step> write_piece(Batch& batch, const Plan& plan, std::size_t from, std::size_t to);
+  Async<Result<Altered>> alter_open(postgres::TableName name, Demand demand,
+                                    task::SchemaChanges schema_changes);
+  Async<Result<postgres::TableInfo>> find_table(postgres::TableName name);
   Async<Step> write_range(Batch& batch, const Plan& plan, std::size_t from, std::size_t to);
   Async<Step> copy_shape(Batch& batch, const Plan& plan, std::uint16_t shape);
   Async<Step> stage_shape(Batch& batch, const Plan& plan, std::uint16_t shape);

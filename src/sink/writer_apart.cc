@@ -60,12 +60,31 @@ Async<Result<bool>> Writer::write_apart(Batch& batch, const Plan& plan, const Re
   Async<Step> writing = write_isolated(batch, plan, records, never, Care::kPieces);
   auto written = co_await writing;
   if (!written) co_return fail(written.error().error);
+  Tally tally;
   for (const Row& row : batch.rows) {
-    if (row.dead) continue;
-    ++(row.operation == Operation::kDelete ? apart_->deleted : apart_->written);
+    if (!row.dead) count(row, tally);
   }
-  apart_->written -= ignored_;
+  apart_->written += tally.written - ignored_;
+  apart_->deleted += tally.deleted;
   co_return true;
+}
+
+void Writer::count(const Row& row, Tally& tally) {
+  switch (row.operation) {
+    case Operation::kWrite:
+    case Operation::kUpdateEqual:
+      ++tally.written;
+      break;
+    case Operation::kDelete:
+    case Operation::kDeleteEqual:
+    case Operation::kMove:  // the delete of an update of the key; its write follows
+      ++tally.deleted;
+      break;
+    case Operation::kMoved:
+    case Operation::kTruncate:
+      ++tally.ignored;
+      break;
+  }
 }
 
 // What the stage holds is about to be merged: which of its keys are there already?

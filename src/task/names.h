@@ -47,8 +47,11 @@ inline constexpr Name<OnDelete> kOnDeleteNames[] = {{"delete", OnDelete::kDelete
                                                     {"ignore", OnDelete::kIgnore}};
 inline constexpr Name<OnTruncate> kOnTruncateNames[] = {
     {"apply", OnTruncate::kApply}, {"ignore", OnTruncate::kIgnore}, {"fail", OnTruncate::kFail}};
-inline constexpr Name<SchemaChanges> kSchemaChangesNames[] = {{"warn", SchemaChanges::kWarn},
-                                                              {"stop", SchemaChanges::kStop}};
+inline constexpr Name<SchemaChanges> kSchemaChangesNames[] = {
+    {"apply_safe", SchemaChanges::kApplySafe},
+    {"apply_all", SchemaChanges::kApplyAll},
+    {"warn", SchemaChanges::kWarn},
+    {"stop", SchemaChanges::kStop}};
 inline constexpr Name<WireUnit> kWireUnitNames[] = {
     {"s", WireUnit::kSeconds}, {"ms", WireUnit::kMillis},        {"us", WireUnit::kMicros},
     {"ns", WireUnit::kNanos},  {"base64", WireUnit::kBase64},    {"hex", WireUnit::kHex},

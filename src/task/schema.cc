@@ -309,12 +309,14 @@ constexpr auto kKeys = std::to_array<Key>({
      .what = "Mirror: an update that finds no row."},
     {.path = "sync.schema_changes",
      .type = Type::kChoice,
-     .default_text = "stop",
-     .allowed = "warn|stop",
-     .later = "apply_safe|apply_all",
+     .default_text = "apply_safe",
+     .allowed = "apply_safe|apply_all|warn|stop",
      .since = "0.1",
-     .what = "Mirror: a field that no column takes. stop: the task stops in front of the message "
-             "and says what would help. warn: the field is left out, and logged once."},
+     .what = "Mirror: what messages ask of the table that it does not have: to be made, a column "
+             "more, a wider type, nulls. apply_safe: it gets what needs neither a guess nor a "
+             "rewrite of the table; at anything else that rows need the task stops in front of "
+             "the message and says the SQL. apply_all: it gets everything. stop: the task stops. "
+             "warn: it goes on without, and says so once."},
     {.path = "sync.tables",
      .type = Type::kLater,
      .what = "Mirror: which tables, and where they go."},

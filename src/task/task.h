@@ -46,7 +46,7 @@ enum class Mode : std::uint8_t { kMapping, kMirror };
 enum class Format : std::uint8_t { kAuto, kDebezium, kJson };
 enum class OnDelete : std::uint8_t { kDelete, kIgnore };
 enum class OnTruncate : std::uint8_t { kApply, kIgnore, kFail };
-enum class SchemaChanges : std::uint8_t { kWarn, kStop };
+enum class SchemaChanges : std::uint8_t { kApplySafe, kApplyAll, kWarn, kStop };
 enum class Unit : std::uint8_t { kNone, kSeconds, kMillis, kMicros, kNanos };
 enum class Encoding : std::uint8_t { kNone, kBase64, kHex };
 // sync.units: how a column's values stand in change events, where no schema says it.
@@ -117,7 +117,7 @@ struct Sync {
   Format format = Format::kAuto;
   OnDelete on_delete = OnDelete::kDelete;
   OnTruncate on_truncate = OnTruncate::kApply;
-  SchemaChanges schema_changes = SchemaChanges::kStop;
+  SchemaChanges schema_changes = SchemaChanges::kApplySafe;
   std::map<std::string, WireUnit> units;  // by column
   std::string unavailable_value = "__debezium_unavailable_value";
 
