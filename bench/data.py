@@ -69,7 +69,7 @@ class Data:
 # ---- narrow: 5 columns, about 107 bytes of JSON ------------------------------------------------------------------------
 
 
-def _narrow_fields(number: int, rng: random.Random) -> Tuple[str, float, str, str]:
+def narrow_fields(number: int, rng: random.Random) -> Tuple[str, float, str, str]:
     name = f"customer-{rng.randrange(1_000_000):06d}"
     amount = rng.randrange(1, 1_000_000) / 100
     at = f"2026-{number % 12 + 1:02d}-{number % 28 + 1:02d}T{number % 24:02d}:{number % 60:02d}:{number % 59:02d}Z"
@@ -81,7 +81,7 @@ def _narrow_json(number: int, name: str, amount: float, at: str, active: str) ->
 
 
 def _narrow(number: int, rng: random.Random) -> Tuple[str, str, str]:
-    name, amount, at, active = _narrow_fields(number, rng)
+    name, amount, at, active = narrow_fields(number, rng)
     return str(number), _narrow_json(number, name, amount, at, active), f"{number},{name},{amount},{at},{active}"
 
 
@@ -93,7 +93,7 @@ NARROW = Shape("narrow", NARROW_COLUMNS, _narrow)
 
 
 def _narrow_bad(number: int, rng: random.Random) -> Tuple[str, str, str]:
-    name, amount, at, active = _narrow_fields(number, rng)
+    name, amount, at, active = narrow_fields(number, rng)
     message = _narrow_json(number, name, -amount if number % 2000 == 1999 else amount, at, active)
     if number % 2000 == 999:
         message = message[:60]  # cut off in the middle of a value

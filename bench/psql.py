@@ -39,6 +39,50 @@ def prepare_staged(data: Data, table: str, columns: Sequence[str]) -> None:
         _script(data, table, columns, share)
 
 
+def run_scripts(uri: str, scripts: Sequence[pathlib.Path]) -> None:
+    """All at once."""
+    _wait_all([[uri, "-f", str(script)] for script in scripts])
+
+
+def prepare_changes(data: Data, table: str, columns: Sequence[str]) -> List[pathlib.Path]:
+    """Scripts that replay changes, LANES of them, each with the keys of its share.
+
+    The CSV has number, op (c, u, d) and the row. BATCH changes at a time go by COPY into a temporary stage; of each key the
+    last one counts: deletes first, then INSERT ... ON CONFLICT.
+    """
+    scripts = [data.csv.with_name(f"changes-{data.csv.stem}-{share}.sql") for share in range(LANES)]
+    if all(script.exists() for script in scripts):
+        return scripts
+    names = ", ".join(columns)
+    sets = ", ".join(f"{column} = excluded.{column}" for column in columns[1:])
+    last = f"(SELECT DISTINCT ON ({columns[0]}) * FROM stage ORDER BY {columns[0]}, number DESC) s"
+    for share, script in enumerate(scripts):
+        part = pathlib.Path(f"{script}.part")
+        with open(data.csv, encoding="utf-8") as lines, open(part, "w", encoding="utf-8") as out:
+            out.write("\\set ON_ERROR_STOP on\nCREATE TEMPORARY TABLE stage AS SELECT 0::bigint AS number, ''::text AS op, *"
+                      f" FROM public.{table} LIMIT 0;\n")
+
+            def write(batch: List[str]) -> None:
+                out.write("BEGIN;\nTRUNCATE stage;\nCOPY stage FROM STDIN WITH (FORMAT csv);\n")
+                out.writelines(batch)
+                out.write(f"\\.\nDELETE FROM public.{table} t USING {last} WHERE s.op = 'd' AND t.{columns[0]} = s.{columns[0]};\n"
+                          f"INSERT INTO public.{table} ({names}) SELECT {names} FROM {last} WHERE op <> 'd'"
+                          f" ON CONFLICT ({columns[0]}) DO UPDATE SET {sets};\nCOMMIT;\n")
+
+            batch: List[str] = []
+            for line in lines:
+                if int(line.split(",", 3)[2]) % LANES != share:
+                    continue
+                batch.append(line)
+                if len(batch) == BATCH:
+                    write(batch)
+                    batch = []
+            if batch:
+                write(batch)
+        part.rename(script)
+    return scripts
+
+
 def _script(data: Data, table: str, columns: Sequence[str], share: int) -> pathlib.Path:
     """Every LANES-th batch of the CSV by COPY into a temporary stage, then INSERT ... ON CONFLICT, a transaction each."""
     script = data.csv.with_name(f"staged-{data.csv.stem}-{share}.sql")

@@ -57,6 +57,8 @@ struct Row {
   std::uint16_t shape = 0;      // index into Batch::shapes
   Operation operation = Operation::kWrite;
   bool dead = false;  // isolated as bad, or behind a cut: not written
+  // kWrite: its event says that the row was not there before: mostly true.
+  bool is_new = false;
 };
 
 // Which optional columns a row leaves out. One character per column of the plan.

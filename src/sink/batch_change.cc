@@ -157,6 +157,7 @@ RowBuilder::Outcome RowBuilder::build_change(Batch& batch, const Plan& plan, Rec
       return Outcome::kOk;
     case Change::Kind::kWrite:
       row.operation = change.before.values.empty() ? Operation::kWrite : Operation::kUpdateEqual;
+      row.is_new = (change.op == 'c' || change.op == 'r') && !change.partial;
       break;
   }
   const Outcome encoded = encode_change(batch, plan, change, row, problem);
@@ -201,7 +202,7 @@ bool RowBuilder::take_values(const Plan& plan, const Change::Row& from, std::siz
     }
     const bool exact = value.kind != Kind::kNumber;
     if (!convert(*type, value, scratch_.store, problem)) return blame(column, problem);
-    if (column.bounded && is_too_small(column.type, value, exact) &&
+    if (column.bounds && is_too_small(*column.bounds, value, exact) &&
         plan.schema_changes != task::SchemaChanges::kWarn) {
       demand_.emplace().exceeded = column.name;
       return too_small(column, value, problem);

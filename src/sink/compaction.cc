@@ -93,7 +93,9 @@ void Compaction::fold_key(Batch& batch, const Plan& plan, std::size_t first, std
       exists = false;
       messages = 0;
     } else {
+      const bool is_new = exists ? current.is_new : row.is_new;
       current = exists && merges ? merge(batch, plan, current, row) : row;
+      current.is_new = is_new;
       exists = true;
       ++messages;
     }

@@ -147,8 +147,7 @@ class Compiler {
       if (unit != task_.sync.units.end()) added.unit = unit->second;
       added.assumed = assumed_type(column.type, added.unit);
       added.is_bytea = column.type.oid == postgres::oid::kBytea;
-      added.type = column.type;
-      added.bounded = has_bounds(column.type);
+      added.bounds = bounds_of(column.type);
     }
     for (const auto& [name, unit] : task_.sync.units) {
       const bool unknown = plan_.table.oid != 0 && plan_.table.find(name) == nullptr;

@@ -16,6 +16,7 @@
 #include "postgres/catalog.h"
 #include "sink/convert.h"
 #include "sink/encoder.h"
+#include "sink/structure.h"
 #include "task/task.h"
 
 namespace sluice::sink {
@@ -50,9 +51,7 @@ struct PlanColumn {
   bool is_bytea = false;
   bool required = false;  // NOT NULL without a default: an INSERT must name it
   bool not_null = false;
-  // Mirror: its own type, and whether that has limits that is_too_small() looks at.
-  postgres::Type type = {};
-  bool bounded = false;
+  std::optional<Bounds> bounds = std::nullopt;  // mirror
   // Absent can leave the column out of the row's shape (its default acts, or the old value stays).
   bool optional = false;
 

@@ -39,10 +39,10 @@ struct Digits {
   int whole = 0;
   int scale = 0;
 };
-std::optional<Digits> digits_of(const postgres::Type& type) {
-  if (type.typmod < 4) return std::nullopt;
-  const int precision = ((type.typmod - 4) >> 16) & 0xffff;
-  int scale = (type.typmod - 4) & 0x7ff;
+std::optional<Digits> digits_of(std::int32_t typmod) {
+  if (typmod < 4) return std::nullopt;
+  const int precision = ((typmod - 4) >> 16) & 0xffff;
+  int scale = (typmod - 4) & 0x7ff;
   if (scale > 0x3ff) scale -= 0x800;  // PostgreSQL 15 has scales below 0
   return Digits{precision - scale, scale};
 }
@@ -86,7 +86,7 @@ std::optional<Widening> widen_integer(int bits, const Type& field) {
 
 // PostgreSQL rounds what has more digits behind the point, and says nothing.
 std::optional<Widening> widen_numeric(const postgres::Type& column, const Type& field) {
-  const auto has = digits_of(column);
+  const auto has = digits_of(column.typmod);
   if (!has) return std::nullopt;
   if (field.meaning == Meaning::kVariableDecimal ||
       (field.meaning == Meaning::kDecimal && field.precision <= 0)) {
@@ -410,17 +410,17 @@ bool exceeds_integer(int bits, const Value& value) {
 }
 
 // Texts are counted in characters, and without the spaces at their end: those are cut off.
-bool exceeds_length(const postgres::Type& column, const Value& value) {
-  const std::size_t limit = column.typmod < 4 ? 0 : static_cast<std::size_t>(column.typmod - 4);
+bool exceeds_length(std::int32_t typmod, const Value& value) {
+  const std::size_t limit = typmod < 4 ? 0 : static_cast<std::size_t>(typmod - 4);
   if (limit == 0 || value.kind != Kind::kString || value.length <= limit) return false;
   const auto begins = [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; };
   const std::string_view text = value.text().substr(0, value.text().find_last_not_of(' ') + 1);
   return static_cast<std::size_t>(std::ranges::count_if(text, begins)) > limit;
 }
 
-bool exceeds_digits(const postgres::Type& column, const Value& value, bool exact) {
+bool exceeds_digits(std::int32_t typmod, const Value& value, bool exact) {
   if (value.kind != Kind::kNumber) return false;
-  const auto has = digits_of(column);
+  const auto has = digits_of(typmod);
   const std::string_view text = value.text();
   if (!has || text.find_first_of("eE") != std::string_view::npos) return false;
   const std::size_t point = std::min(text.find('.'), text.size());
@@ -435,51 +435,48 @@ bool exceeds_digits(const postgres::Type& column, const Value& value, bool exact
          last - point > static_cast<std::size_t>(std::max(0, has->scale));
 }
 
-bool exceeds_precision(const postgres::Type& column, const Value& value) {
-  if (column.typmod < 0 || column.typmod >= 6) return false;
+bool exceeds_precision(std::int32_t typmod, const Value& value) {
+  if (typmod >= 6) return false;
   if (value.kind != Kind::kTimestamp && value.kind != Kind::kTimeOfDay) return false;
   constexpr std::int64_t kUnits[] = {1'000'000, 100'000, 10'000, 1'000, 100, 10};
-  return value.integer % kUnits[column.typmod] != 0;
+  return value.integer % kUnits[typmod] != 0;
 }
 
 }  // namespace
 
-bool has_bounds(const postgres::Type& column) {
-  if (column.domain) return false;  // somebody has said what may be in it
+std::optional<Bounds> bounds_of(const postgres::Type& column) {
+  if (column.domain) return std::nullopt;  // somebody has said what may be in it
+  const Bounds bounds{column.oid, column.typmod};
   switch (column.oid) {
     case oid::kInt2:
     case oid::kInt4:
     case oid::kInt8:
-      return true;
+      return bounds;
     case oid::kVarchar:
     case oid::kBpchar:
     case oid::kNumeric:
     case oid::kTime:
     case oid::kTimestamp:
     case oid::kTimestamptz:
-      return column.typmod >= 0;
+      return column.typmod >= 0 ? std::optional(bounds) : std::nullopt;
     default:
-      return false;
+      return std::nullopt;
   }
 }
 
-bool is_too_small(const postgres::Type& column, const Value& value, bool exact) {
-  switch (column.oid) {
+bool is_too_small(const Bounds& bounds, const Value& value, bool exact) {
+  switch (bounds.type) {
     case oid::kInt2:
     case oid::kInt4:
     case oid::kInt8:
-      return exceeds_integer(integer_bits(column.oid), value);
+      return exceeds_integer(integer_bits(bounds.type), value);
     case oid::kVarchar:
     case oid::kBpchar:
-      return exceeds_length(column, value);
+      return exceeds_length(bounds.typmod, value);
     case oid::kNumeric:
-      return exceeds_digits(column, value, exact);
-    case oid::kTime:
-    case oid::kTimestamp:
-    case oid::kTimestamptz:
-      return exceeds_precision(column, value);
+      return exceeds_digits(bounds.typmod, value, exact);
     default:
-      return false;
+      return exceeds_precision(bounds.typmod, value);
   }
 }
 

@@ -67,11 +67,15 @@ std::string to_sql(const std::vector<Alteration>& alterations);
 // Types that alterations() may name and that only an extension brings.
 const std::vector<std::string>& extension_types();
 
-// Whether values can be too large, long or fine for a column of this type.
-bool has_bounds(const postgres::Type& column);
-// Whether a column of this type refuses the value for its size alone, or would round it. `value` as
-// convert() left it; `exact`: all its digits count, other than those of a binary fraction.
-bool is_too_small(const postgres::Type& column, const message::Value& value, bool exact);
+// Of a type whose values can be too large, long or fine for a column.
+struct Bounds {
+  postgres::Oid type = 0;
+  std::int32_t typmod = -1;
+};
+std::optional<Bounds> bounds_of(const postgres::Type& column);
+// Whether a column refuses the value for its size alone, or would round it. `value` as convert()
+// left it; `exact`: all its digits count, other than those of a binary fraction.
+bool is_too_small(const Bounds& bounds, const message::Value& value, bool exact);
 
 // A table that is not there: what alterations() and compile() take for one. Without a schema it
 // goes where an unqualified CREATE TABLE would, but never among the ledger's tables; home_sql()

@@ -416,6 +416,8 @@ Async<Outcome> Writer::attempt(Batch& batch, const Plan& plan, Records& records,
   }
 
   ignored_ = 0;
+  copies_new_ = care == Care::kNone && merge_batches_ == 0;
+  if (care == Care::kNone && merge_batches_ > 0) --merge_batches_;
   Step written = true;
   if (!plan.stage_ddl.empty() && !plan.stage_stays) {
     Async<Step> preparing = prepare_stage(plan);

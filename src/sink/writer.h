@@ -196,6 +196,7 @@ class Writer {
   Async<Step> truncate(const Plan& plan);
   // writer_merge.cc
   Async<Step> merge_piece(Batch& batch, const Plan& plan, std::size_t from, std::size_t to);
+  Async<Step> copy_new(Batch& batch, const Plan& plan);
   Async<Step> merge_runs(Batch& batch, const Plan& plan, std::size_t from, std::size_t to);
   Async<Step> merge_newer(Batch& batch, const Plan& plan, std::size_t from, std::size_t to);
   Async<Step> merge_shapes(Batch& batch, const Plan& plan);
@@ -247,6 +248,11 @@ class Writer {
 
   std::optional<Apart> apart_;  // while such a transaction is under way
   std::string apart_from_;      // where the WAL was when it began
+
+  // New rows of a mirror go into the table without the stage, as long as that is what they are.
+  bool copies_new_ = false;     // in this attempt
+  int merge_batches_ = 0;       // so many are merged before it is tried again
+  int last_merge_batches_ = 0;  // as many as after the last row that was there already
 
   // Scratch of one range, kept for its memory.
   Compaction compaction_;            // what is left of the range's changes, by key

@@ -38,6 +38,11 @@ Async<Writer::Step> Writer::merge_piece(Batch& batch, const Plan& plan, std::siz
     if (!deleted) co_return deleted;
   }
   merging_ = compaction_.upserts();
+  if (plan.mirror && copies_new_ && !apart_ && !plan.table.row_security && !plan.table.has_rules) {
+    Async<Step> copying = copy_new(batch, plan);
+    auto copied = co_await copying;
+    if (!copied) co_return copied;
+  }
   if (merging_.empty()) co_return true;
   const bool loose = batch.form == Form::kBinary ? plan.loose_key_binary : plan.loose_key_text;
   const bool one_shape = std::all_of(merging_.begin(), merging_.end(), [&](const Row& row) {
@@ -51,6 +56,50 @@ Async<Writer::Step> Writer::merge_piece(Batch& batch, const Plan& plan, std::siz
       together ? merge_staged(batch, plan, Pick::kAll) : merge_shapes(batch, plan);
   auto merged = co_await merging;
   co_return merged;
+}
+
+// Takes out of `merging_` the rows that their events call new, and copies them into the table: a
+// third of the work. If one is there all the same (messages that come again, a second snapshot)
+// nothing of it has happened, and they are merged, as are those of the next batches.
+Async<Writer::Step> Writer::copy_new(Batch& batch, const Plan& plan) {
+  constexpr int kMostMergeBatches = 256;
+  const auto others = std::stable_partition(merging_.begin(), merging_.end(),
+                                            [](const Row& row) { return row.is_new; });
+  const auto count = static_cast<std::size_t>(others - merging_.begin());
+  if (count == 0) co_return true;
+  Async<Step> saving = execute("SAVEPOINT sluice_new");
+  auto done = co_await saving;
+  if (!done) co_return done;
+  for (std::size_t shape = 0; shape < batch.shapes.size() && done; ++shape) {
+    sent_.clear();
+    slices_.clear();
+    gathered_.clear();
+    for (std::size_t i = 0; i < count; ++i) {
+      const Row& row = merging_[i];
+      if (row.shape != shape) continue;
+      sent_.push_back(row.record);
+      gathered_.append(batch.bytes.view(row.begin, row.length));
+    }
+    if (sent_.empty()) continue;
+    slices_.push_back(gathered_.view());
+    Async<Step> copying = copy_shape(batch, plan, static_cast<std::uint16_t>(shape));
+    done = co_await copying;
+  }
+  const bool there = !done && done.error().error.code == "23505";
+  if (!done && !there) co_return done;
+  Async<Step> ending = execute(there ? "ROLLBACK TO SAVEPOINT sluice_new; RELEASE sluice_new"
+                                     : "RELEASE sluice_new");
+  auto ended = co_await ending;
+  if (!ended) co_return ended;
+  if (there) {
+    copies_new_ = false;
+    merge_batches_ = last_merge_batches_ =
+        std::clamp(2 * last_merge_batches_, 1, kMostMergeBatches);
+    co_return true;
+  }
+  last_merge_batches_ = 0;
+  merging_.erase(merging_.begin(), others);
+  co_return true;
 }
 
 // insert_ignore: nothing is folded, the first of a key stays. Without a key any unique index may
