@@ -48,6 +48,7 @@ constexpr auto kNamed = std::to_array<Named>({
     {"io.debezium.time.StructuredDuration", Meaning::kStructured},
     {"io.debezium.data.Bits", Meaning::kBits},
     {"io.debezium.data.Json", Meaning::kJson},
+    {"io.debezium.data.Enum", Meaning::kEnum},
     {"io.debezium.data.EnumSet", Meaning::kEnumSet},
     {"io.debezium.data.geometry.Point", Meaning::kPoint},
     {"io.debezium.data.geometry.Geometry", Meaning::kGeometry},

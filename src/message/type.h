@@ -50,6 +50,7 @@ enum class Meaning : std::uint8_t {
   kHex,              // string: bytes in hex
   kBits,             // bytes: little-endian, `length` bits
   kJson,             // string: JSON text
+  kEnum,             // string: a label, one of `allowed`
   kEnumSet,          // string: labels with commas
   kPoint,            // struct {x, y, wkb, srid}
   kGeometry,         // struct {wkb, srid}

@@ -196,9 +196,10 @@ bool RowBuilder::take_values(const Plan& plan, const Change::Row& from, std::siz
     const bool own_word = column.unit != task::WireUnit::kNone;
     const message::Type* type =
         own_word || from.types[i] == nullptr ? &column.assumed : from.types[i];
-    if (type->base == message::Base::kString && type->meaning == message::Meaning::kPlain &&
-        column.assumed.meaning == message::Meaning::kDecimal) {
-      type = &kDecimalText;
+    if (type->base == message::Base::kString && type->meaning == message::Meaning::kPlain) {
+      if (column.assumed.meaning == message::Meaning::kDecimal) type = &kDecimalText;
+      // MariaDB's JSON is a text for its connector.
+      if (column.assumed.meaning == message::Meaning::kJson) type = &column.assumed;
     }
     const bool exact = value.kind != Kind::kNumber;
     if (!convert(*type, value, scratch_.store, problem)) return blame(column, problem);

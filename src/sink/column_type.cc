@@ -14,8 +14,8 @@ using message::Base;
 using message::Meaning;
 using message::Type;
 
-// What the PostgreSQL connector reports as a column's type, where an event alone says less: texts
-// of a length, and the types that come as text. Its spelling, ours.
+// What connectors report as a column's type, where an event alone says less: texts of a length, and
+// the types that come as text or wider than they are. Their spelling, ours.
 struct SourceName {
   std::string_view source;
   std::string_view target;
@@ -47,11 +47,16 @@ constexpr SourceName kSourceNames[] = {
     {"MEDIUMTEXT", "text"},
     {"LONGTEXT", "text"},
     {"BIGINT UNSIGNED", "numeric(20)"},
+    {"FLOAT", "real"},
 };
 constexpr std::int32_t kNoLength = 2'147'483'647;
 
 std::optional<std::string> by_source(const Type& type) {
   const auto& source = type.source;
+  // MySQL's and MariaDB's (UNSIGNED, ZEROFILL), in decimal.handling.mode string and double too.
+  if (source.name.starts_with("DECIMAL") && source.length && *source.length > 0) {
+    return fmt::format("numeric({},{})", *source.length, source.scale.value_or(0));
+  }
   const auto found =
       std::ranges::find(kSourceNames, std::string_view(source.name), &SourceName::source);
   if (found == std::end(kSourceNames)) return std::nullopt;
@@ -137,6 +142,7 @@ std::string column_type(const Type& type) {
     case Meaning::kSparseVector:
     case Meaning::kStructured:
       return "jsonb";
+    case Meaning::kEnum:
     case Meaning::kEnumSet:
       return "text";
     case Meaning::kPlain:

@@ -284,6 +284,20 @@ std::string_view iso_text(std::string_view text, TextStore& store) {
   return with_postgres_year(text, store);
 }
 
+// Debezium puts a backslash before each comma in a label of MySQL's and MariaDB's enums: in the
+// list of the labels, which commas part, and in the values too. Labels of sets have no commas.
+std::string_view enum_label(std::string_view text, std::string_view allowed, TextStore& store) {
+  constexpr std::string_view kComma = "\\,";
+  if (text.find(kComma) == std::string_view::npos) return text;
+  if (allowed.find(text) == std::string_view::npos) return text;
+  std::string label;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text.substr(i).starts_with(kComma)) ++i;
+    label += text[i];
+  }
+  return store.keep(label);
+}
+
 // Struct forms (time.precision.mode structured): their parts as ISO text.
 bool to_structured(Value& value, TextStore& store, Problem& problem) {
   Members members(value.text());
@@ -433,10 +447,19 @@ bool from_string(const Type& type, Value& value, TextStore& store, Problem& prob
       value = counted(Kind::kBits, type.length, bytes);
       return true;
     }
+    case Meaning::kEnum:
+      value = Value::of(Kind::kString, enum_label(text, type.allowed, store));
+      return true;
     case Meaning::kEnumSet:
-    case Meaning::kInstant:
+      return true;
     case Meaning::kDuration:
-      return type.assumed || type.meaning == Meaning::kEnumSet || contradicts(type, value, problem);
+      // MySQL's TIME in isostring mode; durations in ISO 8601 end in the letter of a unit.
+      if (type.assumed && text.ends_with('Z')) {
+        value = Value::of(Kind::kString, iso_text(text, store));
+      }
+      [[fallthrough]];
+    case Meaning::kInstant:
+      return type.assumed || contradicts(type, value, problem);
     case Meaning::kPlain:
     case Meaning::kUnsigned:
       break;

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "postgres/encode.h"
+
 namespace sluice::sink {
 namespace {
 
@@ -98,6 +100,31 @@ TEST(Convert, RefusesWhatContradictsItsSchema) {
             ,
             "bytes 2");
   EXPECT_EQ(converted(type_of(Base::kFloat, ""), text("NaN")), "text NaN");
+}
+
+TEST(Convert, TakesTheBackslashFromCommasOfEnumLabels) {
+  Type label = type_of(Base::kString, "io.debezium.data.Enum");
+  label.allowed = R"(red,b\,l"u'e,back\slash,x\\,y,)";
+  EXPECT_EQ(converted(label, text("red")), "text red");
+  EXPECT_EQ(converted(label, text("")), "text ");
+  EXPECT_EQ(converted(label, text(R"(b\,l"u'e)")), R"(text b,l"u'e)");
+  EXPECT_EQ(converted(label, text(R"(back\slash)")), R"(text back\slash)");
+  EXPECT_EQ(converted(label, text(R"(x\\,y)")), R"(text x\,y)");
+  EXPECT_EQ(converted(label, text(R"(other\,one)")), R"(text other\,one)");
+  EXPECT_EQ(converted(label, number("1"))[0], '!');
+  Type set = type_of(Base::kString, "io.debezium.data.EnumSet");
+  set.allowed = R"(a\,b)";
+  EXPECT_EQ(converted(set, text(R"(a\,b)")), R"(text a\,b)");
+}
+
+TEST(Convert, TakesTimesOfIsostringForIntervals) {
+  postgres::Type interval;
+  interval.oid = postgres::oid::kInterval;
+  const Type assumed = assumed_type(interval, task::WireUnit::kNone);
+  EXPECT_EQ(converted(assumed, text("13:14:15.123Z")), "text 13:14:15.123");
+  EXPECT_EQ(converted(assumed, text("P1Y2M3DT4H5M6.789012S")), "text P1Y2M3DT4H5M6.789012S");
+  EXPECT_EQ(converted(type_of(Base::kInteger, "io.debezium.time.MicroDuration"), text("13:14:15Z")),
+            "!a text where io.debezium.time.MicroDuration is expected");
 }
 
 TEST(Unavailable, HasManyForms) {

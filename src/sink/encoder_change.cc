@@ -28,6 +28,7 @@ constexpr std::int64_t kUnixToPostgresDays = 10'957;
 // PostgreSQL's date: 4714-11-24 BC to 5874897-12-31, in days from 2000-01-01.
 constexpr std::int64_t kFirstDay = -2'451'545;
 constexpr std::int64_t kLastDay = 2'145'031'948;
+bool is_time_of_day(std::int64_t micros) { return micros >= 0 && micros <= kMicrosPerDay; }
 bool is_day(std::int64_t day) { return day >= kFirstDay && day <= kLastDay; }
 
 // [-]HH:MM:SS[.ffffff] with as many hours as there are.
@@ -81,6 +82,13 @@ Encoded TypeEncoder::no_day(const Value& value, Problem& problem) const {
                     problem);
 }
 
+Encoded TypeEncoder::no_time(const Value& value, Problem& problem) const {
+  return problem_of(ProblemCode::kBadType, value.text(),
+                    "a time below 0 or beyond 24 hours, as MySQL has them: a column of the type "
+                    "interval takes it",
+                    problem);
+}
+
 Encoded TypeEncoder::counted_binary(const Value& value, Buffer& out, Problem& problem) const {
   if (is_number()) return number_binary(value.text(), out, problem);
   if (shape_ == Shape::kText) {
@@ -106,9 +114,8 @@ Encoded TypeEncoder::counted_binary(const Value& value, Buffer& out, Problem& pr
       return wall_clock_binary(micros, out, problem);
     }
     case Kind::kTimeOfDay:
-      if (shape_ != Shape::kTime || value.integer < 0 || value.integer > kMicrosPerDay) {
-        return Encoded::kNeedsText;
-      }
+      if (shape_ != Shape::kTime) return Encoded::kNeedsText;
+      if (!is_time_of_day(value.integer)) return no_time(value, problem);
       postgres::append_int8(value.integer, out);
       return Encoded::kOk;
     case Kind::kTimestamp:
@@ -129,6 +136,7 @@ Encoded TypeEncoder::counted_text(const Value& value, Buffer& out, Problem& prob
       return Encoded::kOk;
     }
     case Kind::kTimeOfDay:
+      if (shape_ == Shape::kTime && !is_time_of_day(value.integer)) return no_time(value, problem);
       append_hours(value.integer, out);
       return Encoded::kOk;
     case Kind::kDuration: {
@@ -236,13 +244,11 @@ Encoded TypeEncoder::hstore_text(const Value& value, Buffer& out, Scratch& scrat
   return members.good() ? Encoded::kOk : unreadable(value.text(), problem);
 }
 
-// Structs of geometry and vectors; any other struct is its JSON.
+// Structs of geometry and vectors; any other struct is its JSON, but for columns that can only hold
+// a geometry: without schema nothing else says that it is one.
 Encoded TypeEncoder::shape_text(const Value& value, Buffer& out, Scratch& scratch,
                                 Problem& problem) const {
-  const Meaning meaning = value.type()->meaning;
-  const bool geometry = meaning == Meaning::kPoint || meaning == Meaning::kGeometry ||
-                        shape_ == Shape::kPoint || shape_ == Shape::kGeometry;
-  if (shape_ == Shape::kVector && meaning == Meaning::kSparseVector) {
+  if (shape_ == Shape::kVector && value.type()->meaning == Meaning::kSparseVector) {
     // {dimensions, vector: {"1": 0.5}} to {1:0.5}/dimensions
     JsonParts members(value.text());
     std::string_view key;
@@ -260,8 +266,7 @@ Encoded TypeEncoder::shape_text(const Value& value, Buffer& out, Scratch& scratc
     out.append(dimensions);
     return Encoded::kOk;
   }
-  if (!geometry ||
-      (shape_ != Shape::kPoint && shape_ != Shape::kGeometry && shape_ != Shape::kBytea)) {
+  if (shape_ != Shape::kPoint && shape_ != Shape::kGeometry && shape_ != Shape::kBytea) {
     out.append(value.text());
     return Encoded::kOk;
   }
@@ -310,6 +315,10 @@ Encoded TypeEncoder::shape_text(const Value& value, Buffer& out, Scratch& scratc
     return Encoded::kOk;
   }
   if (shape_ == Shape::kBytea) {
+    if (wkb.empty()) {
+      return problem_of(ProblemCode::kBadType, value.text(),
+                        "an object without `wkb`, which is no geometry", problem);
+    }
     postgres::append_hex_text(bytes.view(), out);
     return Encoded::kOk;
   }

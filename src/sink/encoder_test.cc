@@ -5,7 +5,9 @@
 
 #include <string>
 
+#include "message/type.h"
 #include "postgres/encode.h"
+#include "postgres/encode_time.h"
 
 namespace sluice::sink {
 namespace {
@@ -322,6 +324,35 @@ TEST(Encoder, OptionsThatCannotFit) {
   auto refused_encoding = ColumnEncoder::compile(column, options);
   ASSERT_FALSE(refused_encoding.has_value());
   EXPECT_EQ(refused_encoding.error().code, "encoding");
+}
+
+TEST(Encoder, TimesOutsideADayAreForIntervals) {
+  const auto time = [](std::int64_t micros) { return Value::of(Kind::kTimeOfDay, micros); };
+  Column column(type_of(oid::kTime));
+  EXPECT_EQ(column.text(time(postgres::kMicrosPerDay)), "24:00:00");
+  for (const std::int64_t micros : {std::int64_t{-1}, postgres::kMicrosPerDay + 1}) {
+    EXPECT_EQ(column.binary(time(micros)), refused(message::ProblemCode::kBadType));
+    EXPECT_EQ(column.text(time(micros)), refused(message::ProblemCode::kBadType));
+  }
+  Column interval(type_of(oid::kInterval));
+  EXPECT_EQ(interval.text(time(-3'020'399'999'999)), "-838:59:59.999999");
+  EXPECT_EQ(interval.text(time(-1)), "-00:00:00.000001");
+}
+
+TEST(Encoder, GeometryNeedsNoSchema) {
+  message::Type anything;
+  anything.assumed = true;
+  const auto geometry = [&](std::string_view json) {
+    Value value = object(json);
+    value.set_type(&anything);
+    return value;
+  };
+  Column bytes(type_of(oid::kBytea));
+  EXPECT_EQ(bytes.text(geometry(R"({"wkb":"AQI=","srid":4326})")), "\\x0102");
+  EXPECT_EQ(bytes.text(geometry(R"({"x":1,"y":2})")), refused(message::ProblemCode::kBadType));
+  EXPECT_EQ(Column(type_of(600, "point")).text(geometry(R"({"x":1.5,"y":-2,"wkb":"AQ=="})")),
+            "(1.5,-2)");
+  EXPECT_EQ(Column(type_of(oid::kText)).text(geometry(R"({"wkb":"AQI="})")), R"({"wkb":"AQI="})");
 }
 
 TEST(Encoder, EnumsAndNamesAreTheirText) {

@@ -121,6 +121,7 @@ class TypeEncoder {
   Encoded counted_binary(const message::Value& value, Buffer& out, message::Problem& problem) const;
   Encoded wall_clock_binary(std::int64_t unix_micros, Buffer& out, message::Problem& problem) const;
   Encoded no_day(const message::Value& value, message::Problem& problem) const;
+  Encoded no_time(const message::Value& value, message::Problem& problem) const;
   Encoded counted_text(const message::Value& value, Buffer& out, message::Problem& problem) const;
   Encoded bits_text(const message::Value& value, Buffer& out, message::Problem& problem) const;
   Encoded hstore_text(const message::Value& value, Buffer& out, Scratch& scratch,
