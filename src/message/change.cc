@@ -72,6 +72,11 @@ ChangeDecoder::State::Step ChangeDecoder::State::new_schema(const Message& messa
   const int after = form.envelope ? form.type->find("after") : -1;
   asked = after < 0 ? *form.type : form.type->parts[static_cast<std::size_t>(after)];
   if (!form.envelope) drop_added();
+  if (is_of_mysql(*form.type)) {
+    for (Type& field : asked.parts) {
+      if (field.meaning == Meaning::kTime) field.meaning = Meaning::kDuration;
+    }
+  }
   ask_for_key(message);
   return Step::kNewSchema;
 }

@@ -98,6 +98,15 @@ struct Keys {
   std::span<const Type* const> types;
 };
 
+// Whether an envelope is of MySQL or MariaDB, whose TIME goes below 0 and beyond a day.
+inline bool is_of_mysql(const Type& envelope) {
+  const int source = envelope.find("source");
+  if (source < 0) return false;
+  const std::string& name = envelope.parts[static_cast<std::size_t>(source)].name;
+  return name.starts_with("io.debezium.connector.mysql.") ||
+         name.starts_with("io.debezium.connector.mariadb.");
+}
+
 // What connectors write beside rows: heartbeats, transactions, changes of schemas.
 inline bool is_service(const Type& type) {
   constexpr std::string_view kNames[] = {"io.debezium.connector.common.Heartbeat",

@@ -105,10 +105,10 @@ std::optional<Widening> widen_text(const postgres::Type& column, const Type& fie
   if (column.typmod < 4 || field.source.name.empty()) return std::nullopt;
   const std::string wanted = column_type(field);
   const bool padded = column.oid == oid::kBpchar;
+  if (field.source.length && *field.source.length <= column.typmod - 4) return std::nullopt;
   if (wanted == "text") return Widening{"text", padded};
   const bool varying = wanted.starts_with("character varying(");
   if (!varying && !wanted.starts_with("character(")) return std::nullopt;
-  if (*field.source.length <= column.typmod - 4) return std::nullopt;
   return Widening{
       varying || !padded ? fmt::format("character varying({})", *field.source.length) : wanted,
       padded};
@@ -138,7 +138,8 @@ std::optional<Widening> widens(const postgres::Type& column, const Type& field) 
     case oid::kNumeric:
       return widen_numeric(column, field);
     case oid::kFloat4:
-      if (plain && field.base == Base::kFloat && field.bits == 64) {
+      // MySQL's FLOAT(7,3) comes as a double.
+      if (plain && field.base == Base::kFloat && field.bits == 64 && column_type(field) != "real") {
         return Widening{"double precision"};
       }
       return std::nullopt;

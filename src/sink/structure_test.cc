@@ -121,6 +121,10 @@ TEST(Structure, WidensTypes) {
       {column("x", oid::kVarchar, 54), kVarchar50, ""},
       {column("x", oid::kVarchar, 14), R"({"type":"string"})", ""},
       {column("x", oid::kBpchar, 14), kVarchar50, "character varying(50)", true},
+      {column("x", oid::kBpchar, 9),
+       R"({"type":"string","parameters":{"__debezium.source.column.type":"CHAR",)"
+       R"("__debezium.source.column.length":"5"}})",
+       ""},
       {column("x", oid::kDate), R"({"type":"int64","name":"io.debezium.time.Timestamp"})",
        "timestamp", true},
       {column("x", oid::kText), kInt64, ""},
