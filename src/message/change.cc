@@ -128,6 +128,14 @@ ChangeDecoder::State::Step ChangeDecoder::State::decode(const Message& message, 
   }
   if (used == nullptr) return Step::kProblem;
   if (used->service) return Step::kChange;
+  for (const auto& [place, meta] : used->metadata) {
+    Value& value = change.metadata[static_cast<std::size_t>(meta)];
+    const json::Type type = used->found[place].type;
+    const bool there = type != json::Type::kAbsent && type != json::Type::kNull;
+    if (there && value.kind == Kind::kAbsent) put(value, used->found[place]);
+  }
+  deletes_are_said =
+      deletes_are_said || used->envelope || used->found[Form::kDeleted].type != json::Type::kAbsent;
   return used->envelope ? decode_envelope(message, headers, *used, change, problem)
                         : decode_flat(message, headers, *used, change, problem);
 }
@@ -137,10 +145,12 @@ ChangeDecoder::State::Step ChangeDecoder::State::decode_null(const Message& mess
                                                              Headers& headers, Change& change,
                                                              Problem& problem) {
   if (columns == 0) return Step::kChange;  // kNothing: there is no row yet
+  if (config.history && deletes_are_said) return Step::kChange;
   if (!message.key_null && !is_null_text(message.key)) {
     return decode_delete(message, headers, nullptr, change, problem);
   }
-  if (config.key_columns == 0) return Step::kChange;  // kNothing: it follows a delete
+  // kNothing: it follows a delete.
+  if (config.key_columns == 0 || config.history) return Step::kChange;
   problem = {};
   problem.code = ProblemCode::kNullKey;
   problem.detail = "the message has neither value nor key";
@@ -288,6 +298,20 @@ ChangeDecoder::State::Step ChangeDecoder::State::decode_delete(const Message& me
   if (!message.key_null) outcome = read_key(message.key, keys, problem);
   if (outcome == KeyOutcome::kProblem) return Step::kProblem;
   if (outcome == KeyOutcome::kAgain) return Step::kAgain;
+  if (config.history) {
+    // REPLICA IDENTITY FULL gives the whole row; else `before` has nothing but the key to go by.
+    const bool has_key =
+        outcome != KeyOutcome::kNone && std::ranges::any_of(keys.values, [](const Value& value) {
+          return value.kind != Kind::kAbsent;
+        });
+    if (has_key) {
+      change.key = {keys.values, keys.types};
+    } else if (form != nullptr) {
+      fill_before(*form, change);
+      change.key = std::exchange(change.before, {});
+    }
+    return Step::kChange;
+  }
   if (outcome == KeyOutcome::kOther && config.same_key) return Step::kOtherKey;
   const auto whole = [&](const std::vector<Value>& values) {
     return std::ranges::none_of(std::span(values).first(config.key_columns),

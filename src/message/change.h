@@ -8,6 +8,7 @@
 // not parsed again. docs/reference/change-events.md has every form with what becomes of it.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -25,6 +26,11 @@ namespace sluice::message {
 
 enum class Format : std::uint8_t { kAuto, kDebezium, kJson };
 
+// What an event says beside the row: Debezium's op, ts_ms, source.ts_ms, source.lsn, source.file,
+// source.pos, and source.txId or source.gtid; flat rows have them with two underscores in front.
+enum class EventMeta : std::uint8_t { kOp, kTime, kSourceTime, kLsn, kFile, kPos, kTxId };
+inline constexpr std::size_t kEventMetas = 7;
+
 struct ChangeConfig {
   Format format = Format::kAuto;
   // Of the target, those of the key first. None: it is not there yet, and has no row to delete.
@@ -33,6 +39,10 @@ struct ChangeConfig {
   // The key of messages must be just the target's: false where the task names its key itself.
   bool same_key = true;
   std::vector<std::string> ignored;  // fields that nothing takes, by the task's own word
+  bool metadata = false;             // Change::metadata is wanted
+  // Rows have no identity in the target: a delete is what its event says of the row, and a
+  // tombstone behind it is nothing. All columns count as columns of the key.
+  bool history = false;
 };
 
 // One change. Spans point into the decoder, Values into it or the message: valid until the next
@@ -61,6 +71,7 @@ struct Change {
   Row row;     // kWrite: all columns; kMove: those of the key
   Row key;     // kDelete, kMove: those of the key, as they were
   Row before;  // of a table without key: all columns as they were; empty unless the source sends it
+  std::array<Value, kEventMetas> metadata = {};  // kAbsent: not said, or not wanted
 };
 
 // What a change needs that is not in the message's payload.

@@ -75,6 +75,7 @@ struct Form {
   std::vector<json::Slot> found;
   Binding row;
   Binding before;
+  std::vector<std::pair<std::size_t, EventMeta>> metadata;  // index of `found`
 
   // The first paths of every form, by their place in `found`.
   enum : std::size_t { kOp, kAfter, kBefore, kSource, kDeleted, kRowOp, kMeta };
@@ -198,12 +199,42 @@ struct ChangeDecoder::State {
   }
 
   void finish(Form& form, json::Unmapped unmapped) {
+    bind_metadata(form);
     if (form.envelope) {
       form.reader.emplace(form.paths, unmapped, Form::kAfter);
     } else {
       form.reader.emplace(form.paths, unmapped);
     }
     form.found.resize(form.paths.size());
+  }
+
+  // Of several fields for one thing the first that is there.
+  void bind_metadata(Form& form) const {
+    if (!config.metadata) return;
+    const auto bind = [&](EventMeta meta, std::initializer_list<const char*> members) {
+      form.metadata.emplace_back(form.paths.size(), meta);
+      form.paths.push_back(json::Path::of_members({members.begin(), members.end()}));
+    };
+    if (form.envelope) {
+      bind(EventMeta::kTime, {"ts_ms"});
+      bind(EventMeta::kSourceTime, {"source", "ts_ms"});
+      bind(EventMeta::kLsn, {"source", "lsn"});
+      bind(EventMeta::kFile, {"source", "file"});
+      bind(EventMeta::kPos, {"source", "pos"});
+      bind(EventMeta::kTxId, {"source", "txId"});
+      bind(EventMeta::kTxId, {"source", "gtid"});
+      return;
+    }
+    bind(EventMeta::kTime, {"__ts_ms"});
+    bind(EventMeta::kSourceTime, {"__source_ts_ms"});
+    bind(EventMeta::kLsn, {"__lsn"});
+    bind(EventMeta::kLsn, {"__source_lsn"});
+    bind(EventMeta::kFile, {"__file"});
+    bind(EventMeta::kFile, {"__source_file"});
+    bind(EventMeta::kPos, {"__pos"});
+    bind(EventMeta::kPos, {"__source_pos"});
+    bind(EventMeta::kTxId, {"__txId"});
+    bind(EventMeta::kTxId, {"__source_txId"});
   }
 
   // How much of `before` is read: what a delete needs.
@@ -429,6 +460,7 @@ struct ChangeDecoder::State {
   std::vector<Value> row_values;
   std::vector<Value> before_values;
   const Form* values_of = nullptr;  // whose columns row_values holds
+  bool deletes_are_said = false;    // history: by events, so that tombstones are nothing
   Type asked;
   Form* shown = nullptr;  // by the last kNewSchema
   std::vector<std::string> other_key;

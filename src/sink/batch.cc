@@ -218,15 +218,19 @@ bool RowBuilder::resolve(const Plan& plan, int columns, Problem& problem) {
   return true;
 }
 
-std::uint16_t RowBuilder::shape_index(Batch& batch) {
+std::uint16_t RowBuilder::shape_index(Batch& batch, bool only_existing) {
+  const auto is = [&](const Shape& shape) {
+    return shape.states == states_ && shape.only_existing == only_existing;
+  };
   // Rows of one topic mostly look alike: the last shape first.
-  if (!batch.shapes.empty() && batch.shapes.back().states == states_) {
+  if (!batch.shapes.empty() && is(batch.shapes.back())) {
     return static_cast<std::uint16_t>(batch.shapes.size() - 1);
   }
-  for (std::size_t i = 0; i < batch.shapes.size(); ++i) {
-    if (batch.shapes[i].states == states_) return static_cast<std::uint16_t>(i);
+  const auto found = std::ranges::find_if(batch.shapes, is);
+  if (found != batch.shapes.end()) {
+    return static_cast<std::uint16_t>(found - batch.shapes.begin());
   }
-  batch.shapes.push_back({states_});
+  batch.shapes.push_back({states_, only_existing});
   return static_cast<std::uint16_t>(batch.shapes.size() - 1);
 }
 

@@ -63,7 +63,9 @@ struct Row {
 
 // Which optional columns a row leaves out. One character per column of the plan.
 struct Shape {
-  std::string states;  // kPresent, kDefault, kKeep
+  std::string states;          // kPresent, kDefault, kKeep
+  bool only_existing = false;  // a row that is not there is not made
+  bool operator==(const Shape&) const = default;
   static constexpr char kPresent = '.';
   static constexpr char kDefault = 'd';
   static constexpr char kKeep = 'k';
@@ -160,6 +162,7 @@ class RowBuilder {
                         message::Problem& problem);
   bool take_values(const Plan& plan, const message::Change::Row& from, std::size_t count,
                    bool partial, message::Problem& problem);
+  void take_beside(const Plan& plan, const message::Change& change);
   Outcome append_fields(Batch& batch, const Plan& plan, std::size_t first, std::size_t count,
                         std::uint16_t& fields, message::Problem& problem);
   bool take_value(const Plan& plan, std::size_t column, const message::Type& type,
@@ -174,7 +177,7 @@ class RowBuilder {
   Outcome encode(Batch& batch, const Plan& plan, Row& row, message::Problem& problem);
   Added add_record(Batch& batch, const Plan& plan, Records& records, std::uint32_t index,
                    bool& needs_text);
-  std::uint16_t shape_index(Batch& batch);
+  std::uint16_t shape_index(Batch& batch, bool only_existing = false);
 
   message::Decoder decoder_;
   std::optional<message::ChangeDecoder> change_decoder_;  // mirror
@@ -187,6 +190,7 @@ class RowBuilder {
   task::Tuning::CopyFormat copy_format_ = task::Tuning::CopyFormat::kAuto;
   bool retain_ = false;
   OnDemand on_demand_ = OnDemand::kFail;
+  std::int64_t timestamp_ms_ = -1;         // of the message that is being built
   std::optional<Demand> demand_;           // of the row that is being built
   std::vector<std::string> demanded_sql_;  // noted or logged
 };

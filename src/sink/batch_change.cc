@@ -3,10 +3,12 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <charconv>
 #include <utility>
 
 #include "base/log.h"
 #include "postgres/connection.h"
+#include "postgres/encode.h"
 #include "sink/batch.h"
 #include "sink/column_type.h"
 #include "sink/convert.h"
@@ -60,6 +62,7 @@ bool null_key(const PlanColumn& column, Problem& problem) {
 }
 
 // Of the two answers of a server this depends on, the more careful one is for Writer::alter().
+constexpr std::size_t kMostColumns = 1600;  // of a PostgreSQL table
 constexpr int kNewestServer = 1'000'000;
 
 Error asks_for_more(const Plan& plan, const std::vector<Alteration>& all) {
@@ -104,6 +107,7 @@ RowBuilder::Outcome RowBuilder::build_change(Batch& batch, const Plan& plan, Rec
   scratch_.store.clear();
   RecordHeaders headers(records, index);
   const message::Message message = records.at(index);
+  timestamp_ms_ = message.timestamp_ms;
   Change change;
   while (true) {
     const ChangeDecoder::Outcome decoded =
@@ -114,12 +118,14 @@ RowBuilder::Outcome RowBuilder::build_change(Batch& batch, const Plan& plan, Rec
     Demand demand;
     demand.row = change_decoder_->asked();
     demand.key = plan.named_key;
-    if (demand.key.empty()) {
+    if (demand.key.empty() && !plan.history) {
       const auto names = change_decoder_->key_fields();
       demand.key.assign(names.begin(), names.end());
     }
     demand.guessed = decoded == ChangeDecoder::Outcome::kNewFields;
     demand.whole = !demand.guessed;
+    demand.own_columns = plan.own_columns;
+    demand.history = plan.history;
     const Outcome met = meet(batch, plan, std::move(demand));
     if (met != Outcome::kOk) return met;
     if (decoded == ChangeDecoder::Outcome::kNewSchema) {
@@ -140,7 +146,9 @@ RowBuilder::Outcome RowBuilder::build_change(Batch& batch, const Plan& plan, Rec
       return Outcome::kIgnored;
     case Change::Kind::kDelete:
       if (plan.on_delete == task::OnDelete::kIgnore) return Outcome::kIgnored;
-      row.operation = plan.key_columns > 0 ? Operation::kDelete : Operation::kDeleteEqual;
+      row.operation = plan.history || plan.mark >= 0 ? Operation::kWrite
+                      : plan.key_columns > 0         ? Operation::kDelete
+                                                     : Operation::kDeleteEqual;
       break;
     case Change::Kind::kMove:
       row.operation = Operation::kMove;
@@ -153,9 +161,11 @@ RowBuilder::Outcome RowBuilder::build_change(Batch& batch, const Plan& plan, Rec
         problem.detail = "a TRUNCATE of the source table, with sync.on_truncate: fail";
         return Outcome::kProblem;
       }
+      if (plan.history) break;
       row.operation = Operation::kTruncate;
       return Outcome::kOk;
     case Change::Kind::kWrite:
+      if (plan.history) change.before = {};
       row.operation = change.before.values.empty() ? Operation::kWrite : Operation::kUpdateEqual;
       row.is_new = (change.op == 'c' || change.op == 'r') && !change.partial;
       break;
@@ -177,6 +187,13 @@ bool RowBuilder::take_values(const Plan& plan, const Change::Row& from, std::siz
     states_[i] = Shape::kPresent;
     if (value.kind == Kind::kAbsent || (partial && plan.unavailable->is(value))) {
       if (column.key) return null_key(column, problem);
+      if (plan.history) {
+        states_[i] = Shape::kPresent;
+        resolved_[i] = Value::of(Kind::kNull, 0);
+        if (!column.not_null) continue;
+        demand_.emplace().null_in = column.name;
+        return null_in(column, problem);
+      }
       states_[i] = plan.key_columns > 0 ? Shape::kKeep : Shape::kDefault;
       if (plan.key_columns == 0 && !column.has_default) {
         states_[i] = Shape::kPresent;
@@ -222,11 +239,13 @@ RowBuilder::Outcome RowBuilder::encode_change(Batch& batch, const Plan& plan, co
   const bool binary = batch.form == Form::kBinary;
   const auto keys = static_cast<std::size_t>(plan.key_columns);
   const std::size_t all = plan.columns.size();
+  const std::size_t of_rows = plan.change.columns.size();
   if (!change.before.values.empty()) {
-    if (!take_values(plan, change.before, all, false, problem)) return Outcome::kProblem;
+    if (!take_values(plan, change.before, of_rows, false, problem)) return Outcome::kProblem;
     // What is not said is not compared.
     for (std::size_t i = 0; i < all; ++i) {
-      if (change.before.values[i].kind == Kind::kAbsent) states_[i] = Shape::kKeep;
+      const bool said = i < of_rows && change.before.values[i].kind != Kind::kAbsent;
+      if (!said) states_[i] = Shape::kKeep;
     }
     const std::size_t begin = out.size();
     if (binary) out.append_u16(0);
@@ -255,12 +274,86 @@ RowBuilder::Outcome RowBuilder::encode_change(Batch& batch, const Plan& plan, co
     row.length = static_cast<std::uint32_t>(out.size() - begin);
     return Outcome::kOk;
   }
-  const bool only_key = row.operation == Operation::kDelete;
-  const bool taken = only_key ? take_values(plan, change.key, keys, false, problem)
-                              : take_values(plan, change.row, all, change.partial, problem);
-  if (!taken) return Outcome::kProblem;
-  row.shape = only_key ? 0 : shape_index(batch);
+  if (row.operation == Operation::kDelete) {
+    if (!take_values(plan, change.key, keys, false, problem)) return Outcome::kProblem;
+    row.shape = 0;
+    return encode(batch, plan, row, problem);
+  }
+  bool only_existing = false;
+  if (change.kind == Change::Kind::kWrite) {
+    if (!take_values(plan, change.row, of_rows, change.partial, problem)) return Outcome::kProblem;
+    only_existing = plan.on_missing_row == task::OnMissingRow::kIgnore && change.op == 'u' &&
+                    states_.find(Shape::kKeep) < of_rows;
+  } else if (plan.history) {  // a delete, of which the key is known, or a TRUNCATE
+    static const std::vector<Value> kNothing(kMostColumns);
+    static const std::vector<const message::Type*> kNoTypes(kMostColumns);
+    const Change::Row nothing{std::span(kNothing).first(of_rows),
+                              std::span(kNoTypes).first(of_rows)};
+    const Change::Row& known = change.key.values.empty() ? nothing : change.key;
+    if (!take_values(plan, known, of_rows, false, problem)) return Outcome::kProblem;
+  } else {  // a row that is marked as deleted
+    if (!take_values(plan, change.key, keys, false, problem)) return Outcome::kProblem;
+    std::fill(states_.begin() + static_cast<std::ptrdiff_t>(keys), states_.end(), Shape::kKeep);
+    only_existing = true;
+  }
+  take_beside(plan, change);
+  row.shape = shape_index(batch, only_existing);
   return encode(batch, plan, row, problem);
+}
+
+// What stands beside the row: metadata of the event, and the mark of deleted rows.
+void RowBuilder::take_beside(const Plan& plan, const Change& change) {
+  constexpr postgres::Oid kPgLsn = 3220;
+  const bool deleted = change.kind == Change::Kind::kDelete || change.kind == Change::Kind::kMove;
+  for (std::size_t i = plan.change.columns.size(); i < plan.columns.size(); ++i) {
+    const PlanColumn& column = plan.columns[i];
+    Value& value = resolved_[i];
+    states_[i] = Shape::kPresent;
+    value = Value::of(Kind::kNull, 0);
+    if (column.beside == PlanColumn::Beside::kMark) {
+      if (plan.table.find(column.name)->type.oid == postgres::oid::kBool) {
+        value = Value::of(Kind::kBool, deleted ? 1 : 0);
+      } else if (deleted) {
+        value = Value::of(Kind::kMicros, timestamp_ms_ * 1000);
+      }
+      continue;
+    }
+    const Value& said = change.metadata[static_cast<std::size_t>(column.meta)];
+    switch (column.meta) {
+      case message::EventMeta::kOp:
+        if (change.op != '\0')
+          value = Value::of(Kind::kString, scratch_.store.keep({&change.op, 1}));
+        break;
+      case message::EventMeta::kTime:
+      case message::EventMeta::kSourceTime: {
+        std::int64_t time_ms = 0;
+        const std::string_view text = said.text();
+        const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), time_ms);
+        if (said.kind == Kind::kNumber && error == std::errc() &&
+            end == text.data() + text.size()) {
+          value = Value::of(Kind::kMicros, time_ms * 1000);
+        }
+        break;
+      }
+      case message::EventMeta::kLsn: {
+        std::uint64_t lsn = 0;
+        const std::string_view text = said.text();
+        const auto parsed = std::from_chars(text.data(), text.data() + text.size(), lsn);
+        if (said.kind != Kind::kNumber || parsed.ec != std::errc()) break;
+        value = said;
+        if (plan.table.find(column.name)->type.oid == kPgLsn) {
+          value = Value::of(Kind::kString, scratch_.store.keep(fmt::format("{:X}/{:X}", lsn >> 32,
+                                                                           lsn & 0xffffffffU)));
+        }
+        break;
+      }
+      case message::EventMeta::kFile:
+      case message::EventMeta::kPos:
+      case message::EventMeta::kTxId:
+        if (said.kind != Kind::kAbsent) value = said;
+        break;
+    }
+  }
 }
 
 // Logs or notes what was not before; whether there was any.

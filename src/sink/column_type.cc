@@ -151,6 +151,22 @@ std::string column_type(const Type& type) {
   return by_base(type);
 }
 
+std::string_view event_meta_type(task::EventMeta meta) {
+  switch (meta) {
+    case task::EventMeta::kTime:
+    case task::EventMeta::kSourceTime:
+      return "timestamptz";
+    case task::EventMeta::kLsn:
+    case task::EventMeta::kPos:
+      return "bigint";
+    case task::EventMeta::kOp:
+    case task::EventMeta::kFile:
+    case task::EventMeta::kTxId:
+      break;
+  }
+  return "text";
+}
+
 bool is_without_order(const postgres::Type& type) {
   // json, xml, point, lseg, path, box, polygon, line, circle (pg_type.dat).
   constexpr postgres::Oid kWithoutOrder[] = {114, 142, 600, 601, 602, 603, 604, 628, 718};

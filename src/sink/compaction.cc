@@ -135,10 +135,11 @@ Row Compaction::merge(Batch& batch, const Plan& plan, const Row& earlier, const 
   }
   end_row(out, merged.begin, binary, count);
   merged.length = static_cast<std::uint32_t>(out.size() - merged.begin);
-  const auto same = [&](const Shape& shape) { return shape.states == states; };
-  const auto found = std::find_if(batch.shapes.begin(), batch.shapes.end(), same);
+  const Shape shape{
+      states, batch.shapes[earlier.shape].only_existing && batch.shapes[later.shape].only_existing};
+  const auto found = std::ranges::find(batch.shapes, shape);
   merged.shape = static_cast<std::uint16_t>(found - batch.shapes.begin());
-  if (found == batch.shapes.end()) batch.shapes.push_back({states});
+  if (found == batch.shapes.end()) batch.shapes.push_back(shape);
   return merged;
 }
 

@@ -157,7 +157,9 @@ std::string key_list(const Plan& plan) {
 }
 
 std::string merge_sql(const Plan& plan, const std::string& states, const Staged& staged) {
-  if (plan.write == task::Write::kUpdate) return update_sql(plan, states, staged);
+  if (plan.write == task::Write::kUpdate || staged.only_existing) {
+    return update_sql(plan, states, staged);
+  }
   const std::string columns = column_list(plan, states);
   const bool merges = plan.way == Way::kStageMerge;
   // First what is there, then what is not.

@@ -27,7 +27,8 @@ enum class Pick : std::uint8_t {
 struct Staged {
   Pick pick = Pick::kAll;
   std::optional<std::uint16_t> shape = std::nullopt;  // none: the stage holds one shape alone
-  bool only_new = false;  // upsert: rows that exist are left as they are
+  bool only_new = false;       // upsert: rows that exist are left as they are
+  bool only_existing = false;  // upsert: rows that do not are not made
 };
 
 // "a", "b": the columns that rows of this shape fill; the key's columns.

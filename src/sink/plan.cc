@@ -13,6 +13,7 @@
 #include "postgres/encode.h"
 #include "sink/column_type.h"
 #include "sink/mirror_key.h"
+#include "sink/plan_sql.h"
 #include "sink/structure.h"
 
 namespace sluice::sink {
@@ -103,7 +104,8 @@ class Compiler {
     } else {
       collect_columns();
     }
-    if (errors_.empty()) write_sql();
+    plan_.stage_stays = task_.target.pooler == task::Pooler::kNone;
+    if (errors_.empty()) add_sql(plan_, key_);
     if (!errors_.empty()) return tl::unexpected(std::move(errors_));
     return std::move(plan_);
   }
@@ -115,11 +117,19 @@ class Compiler {
     plan_.on_delete = task_.sync.on_delete;
     plan_.on_truncate = task_.sync.on_truncate;
     plan_.schema_changes = task_.sync.schema_changes;
+    plan_.history = task_.sync.keeps_history();
+    plan_.on_missing_row = task_.sync.on_missing_row;
     plan_.unavailable = std::make_shared<const Unavailable>(task_.sync.unavailable_value);
-    const bool has_key = plan_.table.oid != 0 &&
+    const bool has_key = plan_.table.oid != 0 && !plan_.history &&
                          (!task_.sync.primary_key.empty() || !mirror_key(plan_.table).empty());
     plan_.write = has_key ? task::Write::kUpsert : task::Write::kInsert;
     plan_.deletes = true;
+    if (plan_.on_delete == task::OnDelete::kMark && plan_.table.oid != 0 && !has_key) {
+      errors_.push_back(document_error(
+          "sync.on_delete",
+          fmt::format("mark, and {} has no key by which rows are found", plan_.target),
+          "Give it a primary key, or name its columns in sync.primary_key."));
+    }
     if (plan_.table.kind != RelationKind::kTable &&
         plan_.table.kind != RelationKind::kPartitioned) {
       errors_.push_back(document_error("target.table", fmt::format("{} is no table", plan_.target),
@@ -132,7 +142,7 @@ class Compiler {
     for (const auto& column : plan_.table.columns) {
       // The source sends its own generated columns in snapshots, and the stream leaves them out.
       if (column.generated) plan_.change.ignored.push_back(column.name);
-      if (column.generated) continue;
+      if (column.generated || is_beside(column.name)) continue;
       task::Column by_name;
       by_name.field = column.name;
       by_name.column = column.name;
@@ -153,18 +163,57 @@ class Compiler {
       const bool unknown = plan_.table.oid != 0 && plan_.table.find(name) == nullptr;
       if (unknown) unknown_column("sync.units." + name, name);
     }
+    const std::size_t of_rows = plan_.columns.size();
+    add_columns_beside_rows();
     plan_.decoder = {};
     order_key_first();
     for (std::size_t i = 0; i < plan_.columns.size(); ++i) {
       plan_.columns[i].slot = static_cast<int>(i);
-      plan_.change.columns.push_back(plan_.columns[i].name);
+      if (i < of_rows) plan_.change.columns.push_back(plan_.columns[i].name);
+      if (plan_.columns[i].beside == PlanColumn::Beside::kMark) plan_.mark = static_cast<int>(i);
     }
-    plan_.change.key_columns = static_cast<std::size_t>(plan_.key_columns);
-    plan_.change.same_key = task_.sync.primary_key.empty();
+    plan_.change.metadata = !task_.sync.metadata.empty();
+    plan_.change.history = plan_.history;
+    plan_.change.key_columns =
+        plan_.history ? of_rows : static_cast<std::size_t>(plan_.key_columns);
+    plan_.change.same_key = task_.sync.primary_key.empty() && !plan_.history;
     plan_.named_key = task_.sync.primary_key;
     constexpr message::Format kFormats[] = {message::Format::kAuto, message::Format::kDebezium,
                                             message::Format::kJson};
     plan_.change.format = kFormats[static_cast<std::size_t>(task_.sync.format)];
+  }
+
+  bool is_beside(const std::string& name) const {
+    return task_.sync.metadata.contains(name) || task_.sync.mark_column == name;
+  }
+
+  void add_columns_beside_rows() {
+    using Beside = PlanColumn::Beside;
+    const bool marks = plan_.on_delete == task::OnDelete::kMark;
+    const auto add = [&](const std::string& name, std::string path, Beside beside,
+                         std::string_view type) {
+      if (plan_.table.oid == 0) {
+        plan_.own_columns += fmt::format(", {} {}", quoted(name), type);
+        return;
+      }
+      task::Column by_name;
+      by_name.field = name;
+      by_name.column = name;
+      const std::size_t before = plan_.columns.size();
+      add_mapped(by_name, std::move(path));
+      if (plan_.columns.size() > before) plan_.columns.back().beside = beside;
+    };
+    for (const auto& [name, meta] : task_.sync.metadata) {
+      const std::size_t before = plan_.columns.size();
+      add(name, "sync.metadata." + name, Beside::kMeta, event_meta_type(meta));
+      if (plan_.columns.size() > before) {
+        plan_.columns.back().meta = static_cast<message::EventMeta>(meta);
+      }
+    }
+    if (marks) {
+      add(task_.sync.mark_column, "sync.on_delete.mark", Beside::kMark,
+          "boolean NOT NULL DEFAULT false");
+    }
   }
 
   void choose_way() {
@@ -496,79 +545,6 @@ class Compiler {
                    (plan_.way != Way::kCopy || plan_.lock_target);
   }
 
-  // Whether equal keys always have equal bytes (types by oid, pg_type.dat).
-  void judge_key() {
-    constexpr postgres::Oid kExactInText[] = {25, 1043, 19};  // text, varchar, name
-    constexpr postgres::Oid kExactInBinary[] = {16,   17,   20,   21,   23,  26,  // bool ... oid
-                                                1082, 1083, 1114, 1184, 2950};    // date ... uuid
-    const auto among = [](const auto& list, postgres::Oid oid) {
-      return std::find(std::begin(list), std::end(list), oid) != std::end(list);
-    };
-    for (const auto& name : key_) {
-      const ColumnInfo* info = plan_.table.find(name);
-      if (info == nullptr) continue;
-      const bool text = among(kExactInText, info->type.oid) || info->type.category == 'e';
-      plan_.loose_key_text = plan_.loose_key_text || !text;
-      plan_.loose_key_binary =
-          plan_.loose_key_binary || !(text || among(kExactInBinary, info->type.oid));
-    }
-    for (const auto& index : plan_.table.unique_indexes) {
-      if (index.nondeterministic.empty()) continue;
-      plan_.loose_key_text = plan_.loose_key_binary = true;  // collations that make texts equal
-    }
-  }
-
-  // A name that no column of the plan has.
-  std::string unused_name(std::string name) const {
-    while (has_column(name)) name += '_';
-    return name;
-  }
-
-  void write_sql() {
-    judge_key();
-    plan_.stage_stays = task_.target.pooler == task::Pooler::kNone;
-    const bool equal_rows = plan_.mirror && key_.empty();
-    if (plan_.table.oid == 0) return;
-    if (plan_.way == Way::kCopy && !equal_rows) return;
-    std::string columns;
-    std::string keys;
-    std::string old_keys;
-    std::string new_keys;
-    int number = 0;
-    for (const auto& column : plan_.columns) {
-      const ColumnInfo& info = *plan_.table.find(column.name);
-      std::string item = quoted(column.name) + ' ' + info.type.name;
-      if (!info.collation.empty()) item += " COLLATE " + info.collation;
-      columns += (columns.empty() ? "" : ", ") + item;
-      if (!column.key) continue;
-      keys += (keys.empty() ? "" : ", ") + item;
-      const std::string rest = item.substr(quoted(column.name).size());
-      ++number;
-      old_keys += fmt::format("o{}{}, ", number, rest);
-      new_keys += fmt::format("{}n{}{}", new_keys.empty() ? "" : ", ", number, rest);
-    }
-    if (equal_rows) keys = columns;
-    if (plan_.way == Way::kStageMerge) {
-      plan_.stage_sequence = unused_name("sluice_sequence");
-      plan_.stage_shape = unused_name("sluice_shape");
-      columns += fmt::format(", {} bigint, {} smallint", plan_.stage_sequence, plan_.stage_shape);
-    }
-    plan_.stage_ddl = table_ddl(kStage, columns);
-    if (plan_.deletes) plan_.delete_stage_ddl = table_ddl(kDeleteStage, keys);
-    if (plan_.mirror && !key_.empty()) {
-      plan_.move_stage_ddl = table_ddl(kMoveStage, old_keys + new_keys);
-    }
-  }
-
-  std::string table_ddl(std::string_view table, const std::string& columns) const {
-    const auto name = table.substr(table.find('.') + 1);
-    if (!plan_.stage_stays) {
-      return fmt::format("CREATE TEMPORARY TABLE {} ({}) ON COMMIT DROP", name, columns);
-    }
-    return fmt::format("DROP TABLE IF EXISTS {}; CREATE TEMPORARY TABLE {} ({})", table, name,
-                       columns);
-  }
-
   const task::Task& task_;
   std::shared_ptr<const postgres::TimeZone> zone_;
   Plan plan_;
@@ -581,15 +557,6 @@ class Compiler {
 tl::expected<Plan, std::vector<Error>> compile(const task::Task& task, TableInfo table,
                                                std::shared_ptr<const postgres::TimeZone> zone) {
   return Compiler(task, std::move(table), std::move(zone)).run();
-}
-
-std::string reading_settings(const Plan& plan) {
-  return fmt::format(
-      "set_config('DateStyle', 'ISO, YMD', true), set_config('IntervalStyle', 'postgres', true), "
-      "set_config('TimeZone', {}, true), set_config('client_encoding', 'UTF8', true), "
-      "set_config('array_nulls', 'on', true), set_config('xmloption', 'content', true), "
-      "set_config('bytea_output', 'hex', true)",
-      postgres::Connection::literal(plan.time_zone));
 }
 
 }  // namespace sluice::sink

@@ -52,6 +52,10 @@ struct PlanColumn {
   bool required = false;  // NOT NULL without a default: an INSERT must name it
   bool not_null = false;
   std::optional<Bounds> bounds = std::nullopt;  // mirror
+  // Mirror: not of the row, but what its event says beside it, or whether it is deleted.
+  enum class Beside : std::uint8_t { kNothing, kMeta, kMark };
+  Beside beside = Beside::kNothing;
+  message::EventMeta meta = message::EventMeta::kOp;  // kMeta
   // Absent can leave the column out of the row's shape (its default acts, or the old value stays).
   bool optional = false;
 
@@ -90,9 +94,13 @@ struct Plan {
   bool mirror = false;
   message::ChangeConfig change;
   std::shared_ptr<const Unavailable> unavailable;
+  bool history = false;  // every change a row
+  int mark = -1;         // on_delete: mark: the column, by index into `columns`
+  task::OnMissingRow on_missing_row = task::OnMissingRow::kInsert;
   task::OnDelete on_delete = task::OnDelete::kDelete;
   task::OnTruncate on_truncate = task::OnTruncate::kApply;
   std::vector<std::string> named_key;  // sync.primary_key
+  std::string own_columns;             // of a table that is to be made, as SQL: those beside rows
   task::SchemaChanges schema_changes = task::SchemaChanges::kApplySafe;
 
   // SQL text pieces, quoted.

@@ -285,8 +285,10 @@ class Altering {
       const Type& field = demand_.row.parts[i];
       const bool in_key = std::ranges::find(demand_.key, demand_.row.names[i]) != demand_.key.end();
       columns += fmt::format("{}{} {}{}", columns.empty() ? "" : ", ", quoted(demand_.row.names[i]),
-                             type_of(field), field.optional || in_key ? "" : " NOT NULL");
+                             type_of(field),
+                             field.optional || in_key || demand_.history ? "" : " NOT NULL");
     }
+    columns += demand_.own_columns;
     std::string key;
     for (const auto& name : demand_.key) key += (key.empty() ? "" : ", ") + quoted(name);
     if (!key.empty()) columns += fmt::format(", PRIMARY KEY ({})", key);

@@ -25,8 +25,12 @@ struct Demand {
   bool whole = false;            // they are all fields of a row, as its schema has them
   bool guessed = false;          // their types are a guess from what one message holds
   std::vector<std::string> key;  // for a table that is to be made; empty: it gets none
-  std::string null_in;           // this column is NOT NULL, and got a null
-  std::string exceeded;          // this column is too small for what it got
+  // Of a table that is to be made: columns that no row has, as SQL with a comma in front; and
+  // whether it holds a history: then it takes rows of which only the key is known.
+  std::string own_columns;
+  bool history = false;
+  std::string null_in;   // this column is NOT NULL, and got a null
+  std::string exceeded;  // this column is too small for what it got
 };
 
 struct Alteration {

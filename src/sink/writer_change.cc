@@ -6,6 +6,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "postgres/encode.h"
 #include "sink/column_type.h"
 #include "sink/merge.h"
 #include "sink/writer.h"
@@ -190,6 +191,17 @@ Async<Writer::Step> Writer::write_moves(const Batch& batch, const Plan& plan, st
 
 // TRUNCATE, or DELETE where a foreign key or the role's rights forbid it.
 Async<Writer::Step> Writer::truncate(const Plan& plan) {
+  if (plan.mark >= 0) {
+    const PlanColumn& mark = plan.columns[static_cast<std::size_t>(plan.mark)];
+    const std::string name = Connection::identifier(mark.name);
+    const bool flag = plan.table.find(mark.name)->type.oid == postgres::oid::kBool;
+    std::string marks =
+        fmt::format("UPDATE {} SET {} = {} WHERE {}", plan.target, name, flag ? "true" : "now()",
+                    flag ? "NOT " + name : name + " IS NULL");
+    Async<Step> marking = execute(std::move(marks));
+    auto marked = co_await marking;
+    co_return marked;
+  }
   Async<Step> saving = execute("SAVEPOINT sluice_truncate");
   auto done = co_await saving;
   if (!done) co_return done;

@@ -230,6 +230,7 @@ Async<tl::expected<std::int64_t, Writer::Failed>> Writer::merge_each(const Batch
   for (std::size_t shape = 0; shape < used.size(); ++shape) {
     if (!used[shape]) continue;
     staged.shape = static_cast<std::uint16_t>(shape);
+    staged.only_existing = batch.shapes[shape].only_existing;
     std::string sql = merge_sql(plan, batch.shapes[shape].states, staged);
     if (sql.empty()) continue;
     Async<tl::expected<Rows, Failed>> merging = ask(std::move(sql));

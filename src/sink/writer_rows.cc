@@ -182,7 +182,8 @@ Async<Writer::Step> Writer::stage_shape(Batch& batch, const Plan& plan, std::uin
   Async<Step> staging = stage_rows(batch, plan, columns);
   auto staged = co_await staging;
   if (!staged) co_return staged;
-  std::string sql = merge_sql(plan, states, {});
+  std::string sql = merge_sql(plan, states, {.only_existing = batch.shapes[shape].only_existing});
+  if (sql.empty()) co_return true;
   Async<Step> merging = execute(std::move(sql));
   auto merged = co_await merging;
   co_return merged;

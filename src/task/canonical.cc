@@ -116,7 +116,16 @@ Node to_node(const Sync& sync) {
   }
   if (!sync.mirrors()) return node;
   node.add("format", choice(kFormatNames, sync.format));
-  node.add("on_delete", choice(kOnDeleteNames, sync.on_delete));
+  Node& on_delete = node.add("on_delete", Node::map());
+  if (sync.on_delete == OnDelete::kMark) {
+    on_delete.add("mark", Node::string(sync.mark_column));
+  } else {
+    on_delete = choice(kOnDeleteNames, sync.on_delete);
+  }
+  node.add("on_missing_row", choice(kOnMissingRowNames, sync.on_missing_row));
+  Node& metadata = node.add("metadata", Node::map());
+  for (const auto& [column, meta] : sync.metadata)
+    metadata.add(column, choice(kEventMetaNames, meta));
   node.add("on_truncate", choice(kOnTruncateNames, sync.on_truncate));
   node.add("schema_changes", choice(kSchemaChangesNames, sync.schema_changes));
   Node& units = node.add("units", Node::map());

@@ -40,6 +40,9 @@ const char* valid_value(const Key& key) {
       {"sync.columns[].update", "false"},
       {"sync.units", R"({"at": "ms"})"},
       {"sync.units.*", R"("hex")"},
+      {"sync.on_delete", R"({"mark": "deleted"})"},
+      {"sync.metadata", R"({"_op": "op"})"},
+      {"sync.metadata.*", R"("source_ts_ms")"},
       {"sync.unavailable_value", R"("__gone")"},
       {"breaker", "{}"},
       {"breaker.share", "1"},
@@ -77,9 +80,11 @@ bj::value with_key(const Key& key, std::string_view json) {
   }
   for (const char* path :
        {"sync.format", "sync.on_delete", "sync.on_truncate", "sync.schema_changes", "sync.units",
-        "sync.units.*", "sync.unavailable_value"}) {
+        "sync.units.*", "sync.unavailable_value", "sync.on_missing_row", "sync.metadata",
+        "sync.metadata.*"}) {
     if (key.path == path) document.as_object()["sync"] = {{"mode", "mirror"}};
   }
+  if (json == R"("history")") document.as_object()["sync"] = {{"mode", "mirror"}};
   set(document, concrete(key.path), bj::parse(json));
   return document;
 }
@@ -112,7 +117,7 @@ bool takes(const Key& key, const std::string& json) {
       return json == "null" && key.default_text == "{}";
     case Type::kText: {
       if (key.path == "source.kafka.*") return text || number || json == "true";
-      if (key.path == "sync.units.*") return false;  // only the names of units
+      if (key.path == "sync.units.*" || key.path == "sync.metadata.*") return false;  // only names
       return text && key.path != "target.postgres";
     }
     case Type::kFlag:
@@ -177,7 +182,7 @@ TEST(Names, AreThoseOfTheTable) {
   same("source.on_gap", kOnGapNames);
   same("sync.mode", kModeNames);
   same("sync.format", kFormatNames);
-  same("sync.on_delete", kOnDeleteNames);
+  same("sync.on_missing_row", kOnMissingRowNames);
   same("sync.on_truncate", kOnTruncateNames);
   same("sync.schema_changes", kSchemaChangesNames);
   same("sync.write", kWriteNames);

@@ -17,7 +17,8 @@ inline constexpr Name<OnGap> kOnGapNames[] = {{"stop", OnGap::kStop},
 inline constexpr Name<Write> kWriteNames[] = {{"insert", Write::kInsert},
                                               {"upsert", Write::kUpsert},
                                               {"update", Write::kUpdate},
-                                              {"insert_ignore", Write::kInsertIgnore}};
+                                              {"insert_ignore", Write::kInsertIgnore},
+                                              {"history", Write::kHistory}};
 inline constexpr Name<Delivery> kDeliveryNames[] = {{"exactly_once", Delivery::kExactlyOnce},
                                                     {"at_least_once", Delivery::kAtLeastOnce}};
 inline constexpr Name<OnFailure> kOnFailureNames[] = {{"retain", OnFailure::kRetain},
@@ -45,6 +46,15 @@ inline constexpr Name<Format> kFormatNames[] = {
     {"auto", Format::kAuto}, {"debezium", Format::kDebezium}, {"json", Format::kJson}};
 inline constexpr Name<OnDelete> kOnDeleteNames[] = {{"delete", OnDelete::kDelete},
                                                     {"ignore", OnDelete::kIgnore}};
+inline constexpr Name<OnMissingRow> kOnMissingRowNames[] = {{"insert", OnMissingRow::kInsert},
+                                                            {"ignore", OnMissingRow::kIgnore}};
+inline constexpr Name<EventMeta> kEventMetaNames[] = {{"op", EventMeta::kOp},
+                                                      {"ts_ms", EventMeta::kTime},
+                                                      {"source_ts_ms", EventMeta::kSourceTime},
+                                                      {"lsn", EventMeta::kLsn},
+                                                      {"file", EventMeta::kFile},
+                                                      {"pos", EventMeta::kPos},
+                                                      {"tx_id", EventMeta::kTxId}};
 inline constexpr Name<OnTruncate> kOnTruncateNames[] = {
     {"apply", OnTruncate::kApply}, {"ignore", OnTruncate::kIgnore}, {"fail", OnTruncate::kFail}};
 inline constexpr Name<SchemaChanges> kSchemaChangesNames[] = {

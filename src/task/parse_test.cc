@@ -127,7 +127,6 @@ TEST(Parse, KnowsKeysOfLaterVersions) {
       {"source.connection", "\"prod\""},
       {"target.connection", "\"prod\""},
       {"target.database", "\"shop\""},
-      {"sync.write", "\"history\""},
       {"sync.on_missing_row", "\"fail\""},
       {"sync.tables", "[]"},
       {"sync.sweep", "true"},

@@ -158,13 +158,13 @@ constexpr auto kKeys = std::to_array<Key>({
     {.path = "sync.write",
      .type = Type::kChoice,
      .default_text = "insert",
-     .allowed = "insert|upsert|update|insert_ignore",
-     .later = "history",
+     .allowed = "insert|upsert|update|insert_ignore|history",
      .since = "0.1",
      .what = "insert: every message is a new row. upsert: a row whose key exists is updated, the "
              "last message of a key wins. update: as upsert, but a key that the table does not "
              "have is left out and its messages are counted as ignored. insert_ignore: a row that "
-             "is there already stays as it is, and the message is counted as ignored."},
+             "is there already stays as it is, and the message is counted as ignored. history: "
+             "mirror only, every change is a new row; see sync.metadata."},
     {.path = "sync.primary_key",
      .type = Type::kTextList,
      .default_text = "null",
@@ -189,7 +189,7 @@ constexpr auto kKeys = std::to_array<Key>({
          "What becomes of U+0000 in texts, which PostgreSQL cannot hold: the message fails, the "
          "character is left out, or U+FFFD takes its place."},
     {.path = "sync.extra_fields",
-     .type = Type::kExtraFields,
+     .type = Type::kChoiceOrColumn,
      .default_text = "ignore",
      .allowed = "ignore, fail or {column: NAME}",
      .since = "0.1",
@@ -291,11 +291,13 @@ constexpr auto kKeys = std::to_array<Key>({
          "Mirror: the form of change events. debezium: with before, after, op and source. json: "
          "the row itself, as ExtractNewRecordState leaves it. auto: as each message looks."},
     {.path = "sync.on_delete",
-     .type = Type::kChoice,
+     .type = Type::kChoiceOrColumn,
      .default_text = "delete",
-     .allowed = "delete|ignore",
+     .allowed = "delete, ignore or {mark: COLUMN}",
      .since = "0.1",
-     .what = "Mirror: what a delete at the source does; ignored ones are counted."},
+     .what = "Mirror: what a delete at the source does; ignored ones are counted. mark: the row "
+             "stays, and the column becomes true, or the time of the delete if it is one of time; "
+             "rows that are written have false or NULL there."},
     {.path = "sync.on_truncate",
      .type = Type::kChoice,
      .default_text = "apply",
@@ -305,8 +307,28 @@ constexpr auto kKeys = std::to_array<Key>({
              "other partitions of the topic hold from before it may come later, so that it is "
              "safe with one partition only. fail: the message fails."},
     {.path = "sync.on_missing_row",
-     .type = Type::kLater,
-     .what = "Mirror: an update that finds no row."},
+     .type = Type::kChoice,
+     .default_text = "insert",
+     .allowed = "insert|ignore",
+     .later = "fail",
+     .since = "0.1",
+     .what = "Mirror: an update with values that the source did not send, of a row that is not "
+             "there. insert: the row is made without them. ignore: nothing is written."},
+    {.path = "sync.metadata",
+     .type = Type::kTextMap,
+     .default_text = "{}",
+     .allowed = "a map of columns to op, ts_ms, source_ts_ms, lsn, file, pos or tx_id",
+     .since = "0.1",
+     .what =
+         "Mirror: columns for what an event says beside the row. op: c, r, u, d or t. ts_ms: "
+         "when the connector saw the change, source_ts_ms: when it was made; times, or "
+         "milliseconds in a column of numbers. lsn (PostgreSQL), file and pos (MySQL): where it "
+         "stands in the source's log. tx_id: its transaction."},
+    {.path = "sync.metadata.*",
+     .type = Type::kText,
+     .allowed = "op, ts_ms, source_ts_ms, lsn, file, pos or tx_id",
+     .since = "0.1",
+     .what = "One column."},
     {.path = "sync.schema_changes",
      .type = Type::kChoice,
      .default_text = "apply_safe",

@@ -18,17 +18,17 @@ enum class Type : std::uint8_t {
   kSectionList,  // a list of such maps
   kText,
   kTextList,
-  kTextMap,      // a map of any names to texts; numbers and flags are taken as they are written
-  kChoice,       // one of `allowed`; null may be one of them
-  kFlag,         // true or false
-  kInteger,      // min to max
-  kFraction,     // above min, to max
-  kDuration,     // "500ms", "10s", "5m", "2h", "1d" or a number of seconds; min and max in ms
-  kBytes,        // "16 MB" or a number of bytes; min and max in bytes
-  kValue,        // any JSON value but null
-  kStart,        // earliest, latest, {timestamp: ...}, {offsets: ...}, {group: ...}
-  kExtraFields,  // ignore, fail, {column: NAME}
-  kLater,        // a key of the design that this version does not have; only its default is taken
+  kTextMap,         // a map of any names to texts; numbers and flags are taken as they are written
+  kChoice,          // one of `allowed`; null may be one of them
+  kFlag,            // true or false
+  kInteger,         // min to max
+  kFraction,        // above min, to max
+  kDuration,        // "500ms", "10s", "5m", "2h", "1d" or a number of seconds; min and max in ms
+  kBytes,           // "16 MB" or a number of bytes; min and max in bytes
+  kValue,           // any JSON value but null
+  kStart,           // earliest, latest, {timestamp: ...}, {offsets: ...}, {group: ...}
+  kChoiceOrColumn,  // a word, or {word: COLUMN}
+  kLater,  // a key of the design that this version does not have; only its default is taken
 };
 
 struct Key {

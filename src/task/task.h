@@ -31,7 +31,7 @@ struct StartGroup {
 using Start = std::variant<StartEarliest, StartLatest, StartTimestamp, StartOffsets, StartGroup>;
 
 enum class OnGap : std::uint8_t { kStop, kContinue };
-enum class Write : std::uint8_t { kInsert, kUpsert, kUpdate, kInsertIgnore };
+enum class Write : std::uint8_t { kInsert, kUpsert, kUpdate, kInsertIgnore, kHistory };
 enum class Delivery : std::uint8_t { kExactlyOnce, kAtLeastOnce };
 enum class OnFailure : std::uint8_t { kRetain, kDiscard, kDeliver };
 enum class Nul : std::uint8_t { kFail, kStrip, kReplace };
@@ -44,8 +44,12 @@ enum class OnAbsent : std::uint8_t { kDefault, kNull, kKeep, kFail };
 enum class OnNull : std::uint8_t { kNull, kDefault, kFail };
 enum class Mode : std::uint8_t { kMapping, kMirror };
 enum class Format : std::uint8_t { kAuto, kDebezium, kJson };
-enum class OnDelete : std::uint8_t { kDelete, kIgnore };
+enum class OnDelete : std::uint8_t { kDelete, kIgnore, kMark };
 enum class OnTruncate : std::uint8_t { kApply, kIgnore, kFail };
+enum class OnMissingRow : std::uint8_t { kInsert, kIgnore };
+// What a change event says beside the row.
+enum class EventMeta : std::uint8_t { kOp, kTime, kSourceTime, kLsn, kFile, kPos, kTxId };
+inline constexpr std::size_t kEventMetas = 7;
 enum class SchemaChanges : std::uint8_t { kApplySafe, kApplyAll, kWarn, kStop };
 enum class Unit : std::uint8_t { kNone, kSeconds, kMillis, kMicros, kNanos };
 enum class Encoding : std::uint8_t { kNone, kBase64, kHex };
@@ -116,12 +120,16 @@ struct Sync {
   // Mirror only.
   Format format = Format::kAuto;
   OnDelete on_delete = OnDelete::kDelete;
+  std::string mark_column;  // on_delete: mark
   OnTruncate on_truncate = OnTruncate::kApply;
+  OnMissingRow on_missing_row = OnMissingRow::kInsert;
+  std::map<std::string, EventMeta> metadata;  // by column
   SchemaChanges schema_changes = SchemaChanges::kApplySafe;
   std::map<std::string, WireUnit> units;  // by column
   std::string unavailable_value = "__debezium_unavailable_value";
 
   bool mirrors() const { return mode == Mode::kMirror; }
+  bool keeps_history() const { return mirrors() && write == Write::kHistory; }
 };
 
 struct Breaker {

@@ -222,7 +222,7 @@ bool Validator::judge(const Node& node, const Key& key, const std::string& path)
       good = !node.is_null();
       break;
     case Type::kStart:
-    case Type::kExtraFields:
+    case Type::kChoiceOrColumn:
       good = node.kind == Node::Kind::kText || node.kind == Node::Kind::kMap;
       break;
   }
