@@ -51,6 +51,63 @@ make_certificates() {
   mv -T "$1.new" "$1"
 }
 
+# Some servers refuse to run as root: root runs them as user postgres.
+owner=$(id -un)
+if ((EUID == 0)); then owner=postgres; fi
+as_owner() {
+  if ((EUID == 0)); then
+    (cd / && exec runuser -u postgres -- "$@")
+  else
+    "$@"
+  fi
+}
+
+# owner_folder PLACE: prints the folder of such a server, made if need be: PLACE, or, where its user cannot go through to
+# that, a folder in the temporary directory to which PLACE is then a link.
+owner_folder() {
+  local place=$1 folder
+  mkdir -p "${place%/*}"
+  if [[ -d $place ]]; then
+    folder=$(readlink -f "$place")
+  elif ((EUID != 0)) || as_owner test -x "${place%/*}"; then
+    rm -f "$place"
+    mkdir -m 700 "$place"
+    folder=$(readlink -f "$place")
+  else
+    folder=${TMPDIR:-/tmp}/sluice-${place##*/}-$(sha256sum <<<"$place" | cut -c1-12)
+    mkdir -m 700 "$folder" 2>/dev/null || [[ -d $folder && ! -L $folder && $(stat -c %U "$folder") =~ ^(root|postgres)$ ]] ||
+      die "$folder belongs to somebody else; set SLUICE_VAR to a folder that user postgres can reach"
+    ln -sfT "$folder" "$place"
+    say "user postgres cannot reach ${place%/*}: the data are in $folder"
+  fi
+  if ((EUID == 0)) && [[ $(stat -c %U "$folder") == root ]]; then chown postgres: "$folder"; fi
+  [[ $(stat -c %U "$folder") == "$owner" ]] ||
+    die "$folder belongs to $(stat -c %U "$folder"), not to $owner: run as the user that made it, or set SLUICE_VAR"
+  echo "$folder"
+}
+
+# fetch_by_maven WHAT POM FOLDER: the dependencies of a pom into a folder of the cache, archives unpacked, once.
+fetch_by_maven() {
+  local what=$1 pom=$2 folder=$3
+  [[ -d $folder ]] && return
+  need mvn run
+  (
+    hold_lock "$folder.lock"
+    [[ -d $folder ]] && exit 0
+    work=$(mktemp -d "$folder.XXXXXX")
+    trap 'rm -rf "$work" "$folder.lock"' EXIT
+    say "fetching $what, once, into $folder"
+    mvn -q -B -C -Dstyle.color=never -f "$pom" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$work/lib" >&2 ||
+      die "Maven could not fetch $what; what it said is above"
+    for archive in "$work"/lib/*.tar.gz; do
+      [[ -e $archive ]] || continue
+      tar -xzf "$archive" -C "$work/lib"
+      rm "$archive"
+    done
+    mv -T "$work/lib" "$folder"
+  )
+}
+
 # hold_lock FILE: one process at a time from here to its end. Children that outlive us must close 9.
 hold_lock() {
   mkdir -p "$(dirname "$1")"
