@@ -1,0 +1,167 @@
+"""Random changes at a live source, by seed, replayed by tasks that are killed meanwhile: the same rows at the end.
+
+Inserts, updates, deletes, changes and swaps of keys, rolled-back transactions, truncates, values too big to be sent again.
+"""
+
+import datetime
+import decimal
+import json
+
+from live import *  # noqa: F403 pylint: disable=wildcard-import,unused-wildcard-import
+
+TRANSACTIONS = 2500
+LETTERS = "abcdefghijklmnopqrstuvwxyzäöü€🚲'\"\\ \n\t,{}"
+
+
+def text(random, least, most):
+    return "".join(random.choices(LETTERS, k=random.randint(least, most)))
+
+
+def big(random):
+    return random.choice([None, text(random, 2500, 4000), text(random, 0, 20)])
+
+
+def maybe(make):
+    return lambda random: None if random.random() < 0.15 else make(random)
+
+
+def moment(random):
+    return datetime.datetime(random.randint(1971, 2037), random.randint(1, 12), random.randint(1, 28), random.randint(0, 23),
+                             random.randint(0, 59), random.randint(0, 59), random.randint(0, 999_999))
+
+
+def number(random):
+    return decimal.Decimal(random.randint(-10**11, 10**11)).scaleb(-3)
+
+
+COMMON = {
+    "n": maybe(lambda random: random.randint(-2**31, 2**31 - 1)),
+    "amount": maybe(number),
+    "note": lambda random: text(random, 0, 30),
+    "big": big,
+    "day": maybe(lambda random: moment(random).date()),
+    "at": maybe(moment),
+    "x": maybe(lambda random: random.uniform(-1e9, 1e9)),
+}
+
+# ---- PostgreSQL ----------------------------------------------------------------------------------------------------------
+
+POSTGRES = """CREATE TABLE public.t (id bigint PRIMARY KEY, n integer, amount numeric(14,3), note text NOT NULL, big text, day date,
+    at timestamp, x double precision, zone timestamptz, doc jsonb, raw bytea, flag boolean, list text[]);
+    ALTER TABLE public.t ALTER big SET STORAGE EXTERNAL, ALTER doc SET STORAGE EXTERNAL, ALTER raw SET STORAGE EXTERNAL,
+        ALTER list SET STORAGE EXTERNAL"""
+POSTGRES_VALUES = {
+    **COMMON,
+    "zone": maybe(lambda random: moment(random).replace(tzinfo=datetime.timezone.utc)),
+    "doc": maybe(lambda random: json.dumps({"v": big(random), "n": random.random()})),
+    "raw": maybe(lambda random: bytes(random.choices(range(256), k=random.choice([0, 5, 3000])))),
+    "flag": maybe(lambda random: random.random() < 0.5),
+    "list": maybe(lambda random: [text(random, 0, random.choice([10, 1500])) for _ in range(random.randint(0, 3))]),
+}
+POSTGRES_UPSERT = ("ON CONFLICT (id) DO UPDATE SET " + ", ".join(f"{name} = excluded.{name}" for name in ("n", "note", "at", "flag")))
+
+
+def postgres_changes(name, schemas, partitions=1, identity="DEFAULT", crash=False):
+    random = rng(f"changes-{name}")
+    with Database() as source_db, Database() as target:
+        for each in (source_db, target):
+            each.sql(POSTGRES)
+        source_db.sql(f"ALTER TABLE public.t REPLICA IDENTITY {identity}")
+        with contextlib.closing(psycopg2.connect(source_db.uri)) as connection, \
+                Capture(PostgresSource(source_db), {"t": partitions}, schemas) as capture:
+            changes = Changes(connection, random, POSTGRES_VALUES, POSTGRES_UPSERT)
+            if partitions == 1:  # what stands in different partitions has no order: neither with a TRUNCATE nor of two keys
+                changes.with_changes_of_keys()
+            document = mirror_task(capture.topics["t"], target, "t")
+            document["tuning"] = {"batch_rows": random.choice([20, 500, 20_000])}
+            with Followers(target, [document], random) as followers:
+                changes.run(TRANSACTIONS, truncates=partitions == 1)
+                if crash:
+                    capture.crash()
+                    changes.run(100)
+                    capture.add()
+                changes.run(100)  # no TRUNCATE at the end: there must be something to compare
+                capture.await_all()
+            to_the_end(capture, capture.topics["t"], target, document)
+            check(checksum(source_db, "t")[0] > 5, "hardly a row is left to compare")
+            check(followers.kills >= 2, f"only {followers.kills} kills of a task that had done something")
+            check_same(source_db, target, "t", f"after {followers.kills} kills, ")
+
+
+@test
+def postgres_changes_with_schemas():
+    postgres_changes("schemas", True)
+
+
+@test
+def postgres_changes_without_schemas():
+    postgres_changes("plain", False)
+
+
+@test
+def postgres_changes_of_a_full_identity_in_three_partitions():
+    postgres_changes("full", True, partitions=3, identity="FULL")
+
+
+@test
+def postgres_changes_that_come_again_because_debezium_was_killed():
+    postgres_changes("again", False, crash=True)
+
+
+# ---- MariaDB -------------------------------------------------------------------------------------------------------------
+
+MARIADB = """CREATE TABLE t (id bigint PRIMARY KEY, n int, amount decimal(14,3), note varchar(200) NOT NULL, big mediumtext, day date,
+    at datetime(6), x double, whole bigint unsigned, raw mediumblob, small tinyint, kind enum('a', 'b', 'c'))"""
+MARIADB_TARGET = """CREATE TABLE public.t (id bigint PRIMARY KEY, n integer, amount numeric(14,3), note text NOT NULL, big text,
+    day date, at timestamp, x double precision, whole numeric(20), raw bytea, small smallint, kind text)"""
+MARIADB_VALUES = {
+    **COMMON,
+    "whole": maybe(lambda random: random.choice([0, random.randint(0, 2**63), 2**64 - 1])),
+    "raw": POSTGRES_VALUES["raw"],
+    "small": maybe(lambda random: random.randint(-128, 127)),
+    "kind": maybe(lambda random: random.choice("abc")),
+}
+MARIADB_UPSERT = "ON DUPLICATE KEY UPDATE " + ", ".join(f"{name} = VALUES({name})" for name in ("n", "note", "at", "kind"))
+
+
+def mariadb_changes(name, schemas):
+    random = rng(f"mariadb-{name}")
+    columns = ", ".join(["id", *MARIADB_VALUES])
+
+    def rows(cursor):
+        cursor.execute(f"SELECT {columns} FROM t ORDER BY id")
+        return [tuple(bytes(value) if isinstance(value, memoryview) else value for value in row) for row in cursor.fetchall()]
+
+    with MariaDbSource() as source, Database() as target, contextlib.closing(source.connect()) as connection:
+        with connection.cursor() as cursor:
+            cursor.execute(MARIADB)
+        target.sql(MARIADB_TARGET)
+        with Capture(source, {"t": 1}, schemas) as capture:
+            document = mirror_task(capture.topics["t"], target, "t", units={"whole": "unsigned"})
+            document["tuning"] = {"batch_rows": random.choice([20, 500, 20_000])}
+            with Followers(target, [document], random) as followers:
+                changes = Changes(connection, random, MARIADB_VALUES, MARIADB_UPSERT).with_changes_of_keys()
+                changes.run(TRANSACTIONS, truncates=True)
+                changes.run(100)  # no TRUNCATE at the end: there must be something to compare
+                capture.await_all()
+            to_the_end(capture, capture.topics["t"], target, document)
+        connection.commit()
+        with connection.cursor() as cursor, contextlib.closing(target.connect()) as postgres, postgres.cursor() as mirrored:
+            wanted, found = rows(cursor), rows(mirrored)
+        check(len(wanted) > 5, "hardly a row is left to compare")
+        check(followers.kills >= 2, f"only {followers.kills} kills of a task that had done something")
+        different = [pair for pair in zip(found, wanted) if pair[0] != pair[1]][:2]
+        check(found == wanted, f"{len(found)} rows at the target, {len(wanted)} at the source; the first that differ: {different}")
+
+
+@test
+def mariadb_changes_with_schemas():
+    mariadb_changes("schemas", True)
+
+
+@test
+def mariadb_changes_without_schemas():
+    mariadb_changes("plain", False)
+
+
+main()
