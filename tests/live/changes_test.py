@@ -9,7 +9,7 @@ import json
 
 from live import *  # noqa: F403 pylint: disable=wildcard-import,unused-wildcard-import
 
-TRANSACTIONS = 2500
+TRANSACTIONS = 1500
 LETTERS = "abcdefghijklmnopqrstuvwxyzäöü€🚲'\"\\ \n\t,{}"
 
 

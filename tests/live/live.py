@@ -4,6 +4,7 @@
 database of the same server.
 """
 
+import collections
 import contextlib
 import json
 import os
@@ -236,10 +237,11 @@ def check_same(source: Database, target: Database, table: str, why: str = "") ->
     wanted, found = checksum(source, table), checksum(target, table)
     if wanted == found:
         return
-    wanted_rows, found_rows = ({text for text, in each.rows(f"SELECT left(t::text, 150) || '#' || md5(t::text) FROM public.{table} t")}
+    wanted_rows, found_rows = (collections.Counter(text for text, in each.rows(f"SELECT left(t::text, 150) || '#' || md5(t::text) FROM public.{table} t"))
                                for each in (source, target))
     raise Failure(f"{why}table {table}: {found[0]} rows at the target, {wanted[0]} at the source; only at the target "
-                  f"{sorted(found_rows - wanted_rows)[:4]}, only at the source {sorted(wanted_rows - found_rows)[:4]}")
+                  f"{list((found_rows - wanted_rows).items())[:4]}, only at the source "
+                  f"{list((wanted_rows - found_rows).items())[:4]}")
 
 
 # ---- random changes --------------------------------------------------------------------------------------------------------
