@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from typing import Any, Callable, Dict, List, Sequence, Tuple
 from urllib.parse import urlsplit
 
@@ -205,6 +206,17 @@ class Followers:
                 before = after
         except BaseException as trouble:  # pylint: disable=broad-except
             self._troubles.append(trouble)
+
+    def await_kills(self, wanted: int, load: Callable[[], None]) -> None:
+        """More load, once at least, until so many tasks were killed."""
+        end = time.monotonic() + 180
+        while True:
+            load()
+            if self.kills >= wanted:
+                return
+            if self._troubles:
+                raise self._troubles[0]
+            check(time.monotonic() < end, f"only {self.kills} kills of tasks that had done something")
 
     def __enter__(self) -> "Followers":
         for thread in self._threads:
