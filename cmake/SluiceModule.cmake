@@ -20,10 +20,11 @@ sluice_allow(postgres base)
 sluice_allow(ledger base postgres)
 sluice_allow(message base json)
 sluice_allow(sink base json task postgres ledger message)
-sluice_allow(pipeline base json task kafka postgres ledger message sink)
+sluice_allow(compare base postgres)
+sluice_allow(pipeline base json task kafka postgres ledger message sink compare)
 sluice_allow(server base json task kafka postgres ledger message sink pipeline)
 sluice_allow(connect base task kafka)
-sluice_allow(cli base json task kafka postgres ledger message sink pipeline server connect)
+sluice_allow(cli base json task kafka postgres ledger message sink compare pipeline server connect)
 
 # sluice_precompile(TARGET FIRST [HEADERS...])   FIRST of its kind (libraries, tests) precompiles HEADERS, the others of the
 #     kind use what it made.
