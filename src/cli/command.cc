@@ -36,6 +36,7 @@ Examples
   sluice preview orders.yaml             the next messages, each beside the row it would become
   sluice rehearse orders.yaml            write the next 10,000 messages and roll back
   sluice verify orders.yaml              is everything in the topic in the table?
+  sluice verify orders.yaml --against URI   does the table equal its source, row by row?
   sluice dead-letters list orders.yaml   what was set aside, by cause
   sluice import sink.properties          a task document from a JDBC sink of Kafka Connect
 
@@ -46,8 +47,16 @@ constexpr const char* kCheckFooter = R"(
 Exit codes: 0 nothing stands against a run; 1 there are errors; 2 the document is wrong.)";
 
 constexpr const char* kVerifyFooter = R"(
-Exit codes: 0 all that the topics hold is applied; 1 not all of it, or one of them cannot be read;
-2 the document is wrong.)";
+With --against the target is compared with the table that its change events come from instead: how
+many rows, checksums by ranges of keys, and of ranges that differ the rows. SELECT on the source is
+enough. URI is postgresql://USER@HOST:PORT/DATABASE, or ${env:NAME} or ${file:/path} that stands for
+one: a password in the command line can be seen by others; libpq's environment and .pgpass do, too.
+A difference counts when the task has applied what its topics held and the row has not changed for
+--settle seconds. --repair reads those rows again and writes them, 500 in a transaction that keeps
+other writers out of the table; the task may run meanwhile.
+
+Exit codes: 0 all that the topics hold is applied, or source and target are the same (or were made
+the same); 1 not, or one of them cannot be read; 2 the document or the command line is wrong.)";
 
 constexpr const char* kRunFooter = R"(
 A run that was killed goes on where the ledger in the target database says; no row is lost or doubled.
@@ -179,6 +188,30 @@ int execute(int argc, char** argv) {
   add_common(*verify, options);
   verify->footer(kVerifyFooter);
   verify->add_flag("--json", options.json, "as one JSON object on standard output");
+  auto* against =
+      verify->add_option("--against", options.against.uri,
+                         "compare the target's rows with their source's, in this database");
+  against->type_name("URI");
+  verify->add_option("--table", options.against.table, "the source's table; else the target's name")
+      ->type_name("NAME")
+      ->needs(against);
+  verify->add_option("--ignore", options.against.ignored, "a column that is not compared")
+      ->type_name("COLUMN")
+      ->needs(against);
+  verify
+      ->add_option("--settle", options.settle_seconds,
+                   "seconds for which a difference must last to count")
+      ->capture_default_str()
+      ->check(CLI::Range(std::int64_t{0}, std::int64_t{3600}))
+      ->needs(against);
+  verify->add_option("--limit", options.against.listed, "how many differences are listed")
+      ->capture_default_str()
+      ->check(CLI::Range(std::int64_t{0}, std::int64_t{100'000}))
+      ->needs(against);
+  verify
+      ->add_flag("--repair", options.against.repair,
+                 "write what differs into the target, as the source has it")
+      ->needs(against);
 
   auto* letters = app.add_subcommand(
       "dead-letters", "list, show, replay or purge what on_failure: deliver has set aside");
@@ -243,7 +276,9 @@ int execute(int argc, char** argv) {
   if (check->parsed()) return check_command(options);
   if (preview->parsed()) return preview_command(options);
   if (rehearse->parsed()) return rehearse_command(options);
-  if (verify->parsed()) return verify_command(options);
+  if (verify->parsed()) {
+    return against->count() > 0 ? against_command(options) : verify_command(options);
+  }
   if (list->parsed()) return list_letters_command(options);
   if (show->parsed()) return show_letters_command(options);
   if (replay->parsed()) return replay_letters_command(options);

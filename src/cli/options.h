@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cli/document.h"
+#include "pipeline/against.h"
 #include "pipeline/environment.h"
 #include "pipeline/run.h"
 
@@ -30,6 +31,9 @@ struct Options {
   std::int64_t preview_count = 10;
   std::int64_t rehearse_count = 10'000;  // one transaction holds them all
   bool from_start = false;
+  // verify --against
+  pipeline::AgainstOptions against;
+  std::int64_t settle_seconds = 10;
   // dead-letters
   std::string task;
   std::vector<std::int64_t> ids;
@@ -47,6 +51,7 @@ int check_command(const Options& options);
 int preview_command(const Options& options);
 int rehearse_command(const Options& options);
 int verify_command(const Options& options);
+int against_command(const Options& options);
 int list_letters_command(const Options& options);
 int show_letters_command(const Options& options);
 int replay_letters_command(const Options& options);

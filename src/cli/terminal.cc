@@ -124,6 +124,11 @@ void ProgressLine::show(const pipeline::Progress& progress) {
                         human_time(static_cast<double>(progress.lag) / progress.rows_per_second));
   }
   if (!progress.reason.empty()) line += "  " + progress.reason;
+  show(std::move(line));
+}
+
+void ProgressLine::show(std::string line) {
+  if (!on_) return;
   const auto width = static_cast<std::size_t>(terminal_width());
   if (line.size() >= width) line.resize(width - 1);
   std::string text = std::string(kErase) + line;

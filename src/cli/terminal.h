@@ -36,6 +36,7 @@ class ProgressLine {
   ProgressLine& operator=(const ProgressLine&) = delete;
   ~ProgressLine();
   void show(const pipeline::Progress& progress);
+  void show(std::string line);
   void clear();
 
  private:
