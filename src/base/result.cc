@@ -17,6 +17,8 @@ std::string_view name_of(Domain domain) {
       return "file";
     case Domain::kKafka:
       return "kafka";
+    case Domain::kMariadb:
+      return "mariadb";
     case Domain::kPostgres:
       return "postgres";
     case Domain::kMessage:

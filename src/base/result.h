@@ -19,6 +19,7 @@ enum class Domain : std::uint8_t {
   kCommandLine,  // code: the option
   kFile,         // code: the errno name, for example "ENOENT"
   kKafka,        // code: librdkafka's error name, for example "_ALL_BROKERS_DOWN"
+  kMariadb,      // code: the error number
   kPostgres,     // code: SQLSTATE, or "connection" when the server gave none
   kMessage,      // code: one of message::ProblemCode's names, for example "not_json"
   kLedger,       // code: a verdict of the ledger, for example "ledger_lost"

@@ -49,8 +49,9 @@ Exit codes: 0 nothing stands against a run; 1 there are errors; 2 the document i
 constexpr const char* kVerifyFooter = R"(
 With --against the target is compared with the table that its change events come from instead: how
 many rows, checksums by ranges of keys, and of ranges that differ the rows. SELECT on the source is
-enough. URI is postgresql://USER@HOST:PORT/DATABASE, or ${env:NAME} or ${file:/path} that stands for
-one: a password in the command line can be seen by others; libpq's environment and .pgpass do, too.
+enough. URI is postgresql://USER@HOST:PORT/DATABASE, or mysql:// of the same form, or ${env:NAME} or
+${file:/path} that stands for one: others can see a password in the command line. libpq's own
+environment and .pgpass serve, too.
 A difference counts when the task has applied what its topics held and the row has not changed for
 --settle seconds. --repair reads those rows again and writes them, 500 in a transaction that keeps
 other writers out of the table; the task may run meanwhile.

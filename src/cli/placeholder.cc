@@ -179,7 +179,8 @@ std::string backslashed(std::string_view text) {
 std::string encoded(const std::string& value, std::string_view before, std::string_view after) {
   const char last = before.empty() ? '\0' : before.back();
   const char next = after.empty() ? '\0' : after.front();
-  if (before.starts_with("postgresql://") || before.starts_with("postgres://")) {
+  if (before.starts_with("postgresql://") || before.starts_with("postgres://") ||
+      before.starts_with("mysql://") || before.starts_with("mariadb://")) {
     const bool in_query = before.find('?') != std::string_view::npos;
     const bool password = !in_query && last == ':' && next == '@';
     const bool parameter = in_query && last == '=' && (next == '\0' || next == '&');

@@ -112,6 +112,8 @@ TEST_F(Placeholder, IsEncodedForLibpqWhereItIsAWholeValue) {
   const auto conninfo = [](std::string_view written) { return text(written, Place::kConninfo); };
   EXPECT_EQ(conninfo("postgresql://u:${env:SLUICE_TEST_PW}@h/db"),
             "postgresql://u:p%40%20%27w%5C%2F%3A%3F%26@h/db");
+  EXPECT_EQ(conninfo("mysql://u:${env:SLUICE_TEST_PW}@h/db"),
+            "mysql://u:p%40%20%27w%5C%2F%3A%3F%26@h/db");
   EXPECT_EQ(conninfo("postgres://h/db?user=u&password=${env:SLUICE_TEST_PW}"),
             "postgres://h/db?user=u&password=p%40%20%27w%5C%2F%3A%3F%26");
   EXPECT_EQ(conninfo("password=${env:SLUICE_TEST_PW} host=h"), R"(password='p@ \'w\\/:?&' host=h)");

@@ -4,6 +4,7 @@
 
 #include "compare/postgres_table.h"
 #include "compare/source.h"
+#include "mariadb/connection.h"
 #include "postgres/connection.h"
 
 namespace sluice::compare {
@@ -51,7 +52,7 @@ class PostgresSource : public Source {
   std::string name() const override { return table_.qualified(); }
   const std::vector<SourceColumn>& columns() const override { return columns_; }
 
-  Result<std::unique_ptr<Table>> table(const Match& match) override {
+  Result<std::unique_ptr<Table>> table(const Match& match, PostgresReader& /*target*/) override {
     std::vector<PostgresColumn> key;
     std::vector<PostgresColumn> values;
     for (const auto& pair : match.key) key.push_back({pair.source, pair.source_type, pair.form});
@@ -91,7 +92,7 @@ Result<std::unique_ptr<Source>> open_postgres_source(const std::string& uri,
 }
 
 Result<std::unique_ptr<Source>> open_source(const std::string& uri, const std::string& table) {
-  return open_postgres_source(uri, table);
+  return mariadb::is_uri(uri) ? open_mariadb_source(uri, table) : open_postgres_source(uri, table);
 }
 
 }  // namespace sluice::compare

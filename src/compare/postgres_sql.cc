@@ -143,6 +143,25 @@ std::string canonical(std::string_view expression, const postgres::Type& own, Fo
       expression, value_text("u.e", own.element_type.front(), form.kind));
 }
 
+std::string array_of(const std::vector<Row>& rows, std::size_t at) {
+  std::string text = "{";
+  for (const auto& row : rows) {
+    if (text.size() > 1) text += ',';
+    const auto& value = row.values[at];
+    if (!value) {
+      text += "NULL";
+      continue;
+    }
+    text += '"';
+    for (const char c : *value) {
+      if (c == '"' || c == '\\') text += '\\';
+      text += c;
+    }
+    text += '"';
+  }
+  return text + '}';
+}
+
 std::string joined(std::size_t columns) {
   std::string text;
   for (std::size_t i = 0; i < columns; ++i) {

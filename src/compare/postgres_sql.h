@@ -26,6 +26,9 @@ std::string_view text_settings();
 // The text of a value of type `own` as a value of `form`; NULL for NULL.
 std::string canonical(std::string_view expression, const postgres::Type& own, Form form);
 
+// The values at `at` of all rows, as PostgreSQL reads a text[].
+std::string array_of(const std::vector<Row>& rows, std::size_t at);
+
 // One text of all columns' canonical texts q.c0, q.c1, ...: never equal for different ones.
 std::string joined(std::size_t columns);
 // md5 of joined(); `utf8`: the database's encoding is UTF8, so that its bytes are every server's.

@@ -48,26 +48,6 @@ std::vector<Written> written_columns(const postgres::TableInfo& table, const Mat
   return columns;
 }
 
-// An array of texts as PostgreSQL reads it.
-std::string array_of(const std::vector<Row>& rows, std::size_t at) {
-  std::string text = "{";
-  for (const auto& row : rows) {
-    if (text.size() > 1) text += ',';
-    const auto& value = row.values[at];
-    if (!value) {
-      text += "NULL";
-      continue;
-    }
-    text += '"';
-    for (const char c : *value) {
-      if (c == '"' || c == '\\') text += '\\';
-      text += c;
-    }
-    text += '"';
-  }
-  return text + '}';
-}
-
 struct Statements {
   std::string update, insert;  // with one parameter for each column, an array; update may be empty
   std::vector<std::size_t> at;

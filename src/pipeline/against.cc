@@ -130,10 +130,10 @@ Result<bool> Comparison::open() {
   report_.target = table.qualified();
   report_.match = std::move(*match);
 
-  auto source_table = source_->table(report_.match);
+  reader_ = std::make_unique<compare::PostgresReader>(*target_.connection, "the target");
+  auto source_table = source_->table(report_.match, *reader_);
   if (!source_table) return fail(source_table.error());
   source_table_ = std::move(*source_table);
-  reader_ = std::make_unique<compare::PostgresReader>(*target_.connection, "the target");
   auto utf8 = compare::is_utf8(*reader_);
   if (!utf8) return fail(utf8.error());
   utf8_ = *utf8;
