@@ -1,5 +1,7 @@
 #include "pipeline/against.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <map>
 #include <optional>
@@ -113,6 +115,12 @@ Result<bool> Comparison::open() {
   if (!target) return fail(target.error());
   target_ = std::move(*target);
   const postgres::TableInfo& table = target_.table;
+  if (table.oid == 0) {
+    return fail(Domain::kPostgres, "42P01",
+                fmt::format("{} does not exist yet: no message of the task has made it",
+                            table.qualified()),
+                "Run the task first.");
+  }
   auto source = compare::open_source(
       options_.uri, options_.table.empty() ? task_.task.target.table : options_.table);
   if (!source) return fail(source.error());
