@@ -27,10 +27,17 @@ class MariaDB:
         self.process = subprocess.Popen(
             ["mariadbd", "--no-defaults", f"--datadir={data}", f"--port={self.port}", "--bind-address=127.0.0.1", f"--socket={self.folder}/socket",
              f"--user={self._user()}", "--skip-name-resolve", "--innodb-buffer-pool-size=32M"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            self._fill()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _fill(self):
         eventually(lambda: self._ask("SELECT 1").returncode == 0, "MariaDB answers")
         self.sql("CREATE DATABASE shop CHARACTER SET latin1; CREATE USER reader@'127.0.0.1' IDENTIFIED BY 'p@ss:w/rd'; GRANT SELECT ON shop.* TO reader@'127.0.0.1'")
         self.uri = f"mysql://reader:p%40ss%3Aw%2Frd@127.0.0.1:{self.port}/shop"
-        return self
 
     def _user(self):
         return "root" if os.geteuid() == 0 else os.environ.get("USER", "")
