@@ -116,10 +116,10 @@ Result<bool> Comparison::open() {
   target_ = std::move(*target);
   const postgres::TableInfo& table = target_.table;
   if (table.oid == 0) {
-    return fail(Domain::kPostgres, "42P01",
-                fmt::format("{} does not exist yet: no message of the task has made it",
-                            table.qualified()),
-                "Run the task first.");
+    return fail(
+        Domain::kPostgres, "42P01",
+        fmt::format("{} does not exist yet: no message of the task has made it", table.qualified()),
+        "Run the task first.");
   }
   auto source = compare::open_source(
       options_.uri, options_.table.empty() ? task_.task.target.table : options_.table);
