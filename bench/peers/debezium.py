@@ -48,10 +48,14 @@ def beside_sluice(bench: Bench) -> None:
             "sluice": lambda s={"write": mode, **key, **columns}: _sluice(bench, enveloped, s),
             "sluice, bare topic": lambda s={"write": mode, **key}: _sluice(bench, bare, s),
         }
+        if mode == "upsert":
+            sides["sluice, mirror"] = lambda: _sluice(bench, enveloped, {"mode": "mirror"})
         runs = bench.alternate(f"peers, {mode}", bench.rows, sides)
         best = min(seconds_of(runs["debezium"]), seconds_of(runs["debezium, tuned"]))
         bench.figure(f"{mode} against Debezium, same topic", best / seconds_of(runs["sluice"]), "x", aim, aim)
         bench.figure(f"{mode} against Debezium, bare topic", best / seconds_of(runs["sluice, bare topic"]), "x")
+        if mode == "upsert":
+            bench.figure("mirror against Debezium, same topic", best / seconds_of(runs["sluice, mirror"]), "x", 4.0, 7.0)
 
 
 def fetched() -> pathlib.Path:
@@ -84,7 +88,10 @@ def fetched() -> pathlib.Path:
 
 def _sluice(bench: Bench, topic: Topic, sync: Dict[str, Any]) -> Run:
     bench.fresh(NARROW.create("public.target"))
-    with Sluice(bench.task(topic, "target", sync=sync), "-q") as sluice:
+    document = bench.task(topic, "target", sync=sync)
+    if sync.get("mode") == "mirror":
+        document["sync"].pop("write", None)
+    with Sluice(document, "-q") as sluice:
         return _watch(bench, topic, sluice.pid, sluice.running, lambda: sluice.err)
 
 

@@ -357,7 +357,7 @@ void set_group_timing(const std::map<std::string, std::string>& user,
 // librdkafka's 500 ms one busy partition among idle ones came at 20,000 small messages a second,
 // with 20 ms and this bound on messages at 450,000; the 50 empty answers a second cost less than
 // could be measured.
-constexpr std::int64_t kBytesPerMessage = 256;
+constexpr std::int64_t kBytesPerMessage = 384;
 constexpr const char* kFetchWaitMs = "20";
 
 void set_memory(const ConsumerConfig& config, std::map<std::string, std::string>& ours) {

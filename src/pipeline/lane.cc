@@ -53,6 +53,7 @@ void Lane::Side::clear() {
   batch.clear();
   timestamps_ms.clear();
   bytes = 0;
+  held = 0;
   closed = false;
 }
 

@@ -120,8 +120,9 @@ class Lane {
     sink::Batch batch;
     RecordList records;
     std::vector<std::int64_t> timestamps_ms;  // of its messages
-    std::int64_t bytes = 0;
-    bool closed = false;  // takes no more: full, or cut
+    std::int64_t bytes = 0;                   // keys and values of its messages
+    std::int64_t held = 0;                    // what of them is in memory
+    bool closed = false;                      // takes no more: full, or cut
     std::chrono::steady_clock::time_point opened;
     Side() : records(batch) {}
     void clear();

@@ -29,7 +29,7 @@ constexpr milliseconds kLongestRest{10};
 
 bool Lane::full() const {
   return static_cast<std::int64_t>(filling_->records.size()) >= row_limit_ ||
-         filling_->bytes >= config_.batch_bytes || filling_->batch.shapes.size() > kShapesLimit;
+         filling_->held >= config_.batch_bytes || filling_->batch.shapes.size() > kShapesLimit;
 }
 
 void Lane::fill() {
@@ -88,6 +88,7 @@ void Lane::take(const ledger::Key& key, PartitionState& state, kafka::Record rec
   filling_->bytes += static_cast<std::int64_t>(record.key().size() + record.value().size());
   filling_->records.push(std::move(record));
   const auto added = builder_->add(batch, *plan_, filling_->records, index);
+  filling_->held += static_cast<std::int64_t>(filling_->records.shrink_last());
   if (added == sink::RowBuilder::Added::kStop) {
     state.ended = true;
     filling_->closed = true;  // what lies before is applied, then the task says what it needs

@@ -27,7 +27,7 @@ class Records {
  public:
   virtual ~Records() = default;
   virtual std::size_t size() const = 0;
-  // The views are valid while the record is held; headers until the next call of full().
+  // The views are valid until another record is asked for; headers until the next call of full().
   virtual message::Message at(std::size_t index) const = 0;  // without headers
   virtual message::Message full(std::size_t index) = 0;      // with headers
 };

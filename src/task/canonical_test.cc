@@ -53,7 +53,7 @@ TEST(Canonical, HasEveryDefaultAndSortedNames) {
       R"("level":"current",)"
       R"("pooler":"none","postgres":"host=h password=*** user=u","table":"t"},"tuning":{)"
       R"("batch_bytes":"16 MB","batch_rows":20000,"copy_format":"auto","lanes":null,"linger_ms":500,)"
-      R"("memory_mb":32}})");
+      R"("memory_mb":48}})");
 }
 
 TEST(Canonical, IsReadBackAsItself) {

@@ -452,7 +452,7 @@ constexpr auto kKeys = std::to_array<Key>({
              "longer than this, and than 10 ms."},
     {.path = "tuning.memory_mb",
      .type = Type::kInteger,
-     .default_text = "32",
+     .default_text = "48",
      .min = 4,
      .max = 65'536,
      .since = "0.1",

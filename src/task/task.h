@@ -142,7 +142,7 @@ struct Tuning {
   std::int64_t batch_rows = 20'000;
   std::int64_t batch_bytes = 16 << 20;
   std::chrono::milliseconds linger{500};  // an upper bound; an idle lane never waits
-  std::int64_t memory_mb = 32;            // fetched and not yet applied, by all lanes
+  std::int64_t memory_mb = 48;            // fetched and not yet applied, by all lanes
   enum class CopyFormat : std::uint8_t { kAuto, kText, kBinary } copy_format = CopyFormat::kAuto;
 };
 
