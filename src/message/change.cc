@@ -242,7 +242,7 @@ ChangeDecoder::State::Step ChangeDecoder::State::write(const Message& message, H
   change.partial = change.op != 'r';
   if (change.op == 'c') change.partial = find(headers.headers(), kOldKey) != nullptr;
   if (config.key_columns == 0) {
-    if (!message.key_null && config.same_key) {
+    if (!message.key_null && config.same_key && columns > 0) {
       const KeyOutcome outcome = read_key(message.key, keys, problem);
       if (outcome == KeyOutcome::kAgain) return Step::kAgain;
       if (outcome == KeyOutcome::kOther) return Step::kOtherKey;
@@ -299,7 +299,7 @@ ChangeDecoder::State::Step ChangeDecoder::State::decode_delete(const Message& me
   if (outcome == KeyOutcome::kProblem) return Step::kProblem;
   if (outcome == KeyOutcome::kAgain) return Step::kAgain;
   if (config.history) {
-    // REPLICA IDENTITY FULL gives the whole row; else `before` has nothing but the key to go by.
+    // Of `before` only REPLICA IDENTITY FULL has more than the key, and nothing tells that it is.
     const bool has_key =
         outcome != KeyOutcome::kNone && std::ranges::any_of(keys.values, [](const Value& value) {
           return value.kind != Kind::kAbsent;

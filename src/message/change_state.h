@@ -138,6 +138,7 @@ struct ChangeDecoder::State {
         new_keys(config.key_columns),
         row_values(columns),
         before_values(columns) {
+    deletes_are_said = config.format == Format::kDebezium;
     for (std::size_t i = 0; i < columns; ++i) by_name[config.columns[i]] = i;
     for (std::size_t i = 0; i < columns; ++i) by_lower[lower(config.columns[i])].push_back(i);
   }

@@ -198,7 +198,8 @@ int Lane::wait_ms() const {
   }
   if (release_by_) until = std::min(until, *release_by_);
   if (stopping_) until = std::min(until, stop_by_);
-  if (!filling_->closed && !release_by_ && !stopping_ && !full()) {
+  const bool fills = !plan_stale_ && !demand_ && !positions_unknown_;
+  if (fills && !filling_->closed && !release_by_ && !stopping_ && !full()) {
     for (const auto& [key, state] : partitions_) {
       if (state.maybe_more && !state.ended) return 0;
     }
@@ -223,7 +224,8 @@ void Lane::seek_to_ledger() {
     SLUICE_CHECK(position.has_value());
     const sink::PartitionRange* range = flying ? range_of(*in_flight_, key) : nullptr;
     const std::int64_t next = range ? range->to : *position;
-    if (state.next == next) continue;
+    const bool cut = range != nullptr && range->cut >= 0;
+    if (state.next == next && (cut || !state.ended)) continue;
     state.next = next;
     state.maybe_more = true;
     state.ended = false;

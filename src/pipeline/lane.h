@@ -215,6 +215,7 @@ class Lane {
   std::vector<ledger::Key> positions_for_;
   bool plan_stale_ = false;
   std::optional<sink::Demand> demand_;  // what the table is to be given before anything else
+  std::string alter_error_;             // the last one that may pass by itself
   std::string last_demand_;             // what was asked for, and where: twice is fatal
   std::string plan_error_;              // code and signature of the last plan error: twice is fatal
 

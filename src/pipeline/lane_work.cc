@@ -29,7 +29,9 @@ constexpr milliseconds kLongestRest{10};
 
 bool Lane::full() const {
   return static_cast<std::int64_t>(filling_->records.size()) >= row_limit_ ||
-         filling_->held >= config_.batch_bytes || filling_->batch.shapes.size() > kShapesLimit;
+         filling_->held >= config_.batch_bytes ||
+         static_cast<std::int64_t>(filling_->batch.bytes.size()) >= config_.batch_bytes ||
+         filling_->batch.shapes.size() > kShapesLimit;
 }
 
 void Lane::fill() {
@@ -186,7 +188,7 @@ void Lane::start_work() {
   } else if (demand_) {
     auto name = postgres::parse_table_name(config_.task->target.table);
     SLUICE_CHECK(name.has_value());
-    altering_ = writer_->alter(std::move(*name), *demand_, plan_->schema_changes);
+    altering_ = writer_->alter(std::move(*name), plan_->table.oid, *demand_, plan_->schema_changes);
     altering_.start();
   } else if (positions_unknown_) {
     std::vector<ledger::Key> keys;
@@ -355,7 +357,13 @@ void Lane::stop_at(sink::Stop stop) {
 void Lane::finish_altering(Result<sink::Writer::Altered> result) {
   if (!result) {
     const Phase phase = Phase::kAlter;
-    return retry_later(result.error(), classify(result.error(), phase), phase);
+    const FailureClass failure = classify(result.error(), phase);
+    // "It is there already" passes by itself if somebody else has made it; the same once more is a
+    // name that the server takes for another one.
+    const bool there = result.error().code == "42701" || result.error().code == "42P07";
+    if (there && result.error().message == alter_error_) return end_failed(result.error());
+    if (there) alter_error_ = result.error().message;
+    return retry_later(result.error(), failure, phase);
   }
   for (const auto& alteration : result->done) {
     log::info("the table follows its source", {{"task", config_.task->name},
@@ -367,6 +375,7 @@ void Lane::finish_altering(Result<sink::Writer::Altered> result) {
     return end_failed(compiled.error());
   }
   demand_.reset();
+  alter_error_.clear();
   retries_ = 0;
   failing_since_.reset();
   {

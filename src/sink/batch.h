@@ -190,8 +190,10 @@ class RowBuilder {
   task::Tuning::CopyFormat copy_format_ = task::Tuning::CopyFormat::kAuto;
   bool retain_ = false;
   OnDemand on_demand_ = OnDemand::kFail;
-  std::int64_t timestamp_ms_ = -1;         // of the message that is being built
-  std::optional<Demand> demand_;           // of the row that is being built
+  std::int64_t timestamp_ms_ = -1;  // of the message that is being built
+  bool unsent_ = false;             // of the row: it has a value that the source did not send
+  bool is_write_ = false;           // of the row: it is no delete
+  std::optional<Demand> demand_;    // of the row that is being built
   std::vector<std::string> demanded_sql_;  // noted or logged
 };
 

@@ -125,6 +125,7 @@ RowBuilder::Outcome RowBuilder::build_change(Batch& batch, const Plan& plan, Rec
     demand.guessed = decoded == ChangeDecoder::Outcome::kNewFields;
     demand.whole = !demand.guessed;
     demand.own_columns = plan.own_columns;
+    demand.beside = plan.beside;
     demand.history = plan.history;
     const Outcome met = meet(batch, plan, std::move(demand));
     if (met != Outcome::kOk) return met;
@@ -138,8 +139,11 @@ RowBuilder::Outcome RowBuilder::build_change(Batch& batch, const Plan& plan, Rec
     change_decoder_.emplace(change_config_);
   }
   if (plan.table.oid == 0) {
-    SLUICE_CHECK(change.kind != Change::Kind::kWrite);  // it would be lost
-    return Outcome::kIgnored;                           // a TRUNCATE of what is not there yet
+    if (change.kind != Change::Kind::kWrite) return Outcome::kIgnored;  // of what is not there yet
+    problem = {};
+    problem.code = ProblemCode::kBadEnvelope;
+    problem.detail = fmt::format("a row without any value, and {} is yet to be made", plan.target);
+    return Outcome::kProblem;
   }
   switch (change.kind) {
     case Change::Kind::kNothing:
@@ -185,12 +189,16 @@ bool RowBuilder::take_values(const Plan& plan, const Change::Row& from, std::siz
     const PlanColumn& column = plan.columns[i];
     Value value = from.values[i];
     states_[i] = Shape::kPresent;
-    if (value.kind == Kind::kAbsent || (partial && plan.unavailable->is(value))) {
+    const bool unsent = partial && plan.unavailable->is(value);
+    unsent_ = unsent_ || unsent;
+    if (value.kind == Kind::kAbsent || unsent) {
       if (column.key) return null_key(column, problem);
       if (plan.history) {
-        states_[i] = Shape::kPresent;
+        // A new row has its default; of a deleted one nothing is known.
+        const bool defaults = column.has_default && (is_write_ || column.not_null);
+        states_[i] = defaults ? Shape::kDefault : Shape::kPresent;
         resolved_[i] = Value::of(Kind::kNull, 0);
-        if (!column.not_null) continue;
+        if (defaults || !column.not_null) continue;
         demand_.emplace().null_in = column.name;
         return null_in(column, problem);
       }
@@ -240,6 +248,8 @@ RowBuilder::Outcome RowBuilder::encode_change(Batch& batch, const Plan& plan, co
   const auto keys = static_cast<std::size_t>(plan.key_columns);
   const std::size_t all = plan.columns.size();
   const std::size_t of_rows = plan.change.columns.size();
+  unsent_ = false;
+  is_write_ = change.kind == Change::Kind::kWrite;
   if (!change.before.values.empty()) {
     if (!take_values(plan, change.before, of_rows, false, problem)) return Outcome::kProblem;
     // What is not said is not compared.
@@ -282,8 +292,8 @@ RowBuilder::Outcome RowBuilder::encode_change(Batch& batch, const Plan& plan, co
   bool only_existing = false;
   if (change.kind == Change::Kind::kWrite) {
     if (!take_values(plan, change.row, of_rows, change.partial, problem)) return Outcome::kProblem;
-    only_existing = plan.on_missing_row == task::OnMissingRow::kIgnore && change.op == 'u' &&
-                    states_.find(Shape::kKeep) < of_rows;
+    only_existing =
+        plan.on_missing_row == task::OnMissingRow::kIgnore && change.op == 'u' && unsent_;
   } else if (plan.history) {  // a delete, of which the key is known, or a TRUNCATE
     static const std::vector<Value> kNothing(kMostColumns);
     static const std::vector<const message::Type*> kNoTypes(kMostColumns);
@@ -319,6 +329,12 @@ void RowBuilder::take_beside(const Plan& plan, const Change& change) {
       continue;
     }
     const Value& said = change.metadata[static_cast<std::size_t>(column.meta)];
+    // A tombstone behind a delete says nothing: what the delete has said stays.
+    if (deleted && plan.mark >= 0 && column.meta != message::EventMeta::kOp &&
+        said.kind == Kind::kAbsent) {
+      states_[i] = Shape::kKeep;
+      continue;
+    }
     switch (column.meta) {
       case message::EventMeta::kOp:
         if (change.op != '\0')

@@ -192,6 +192,7 @@ class Compiler {
     const bool marks = plan_.on_delete == task::OnDelete::kMark;
     const auto add = [&](const std::string& name, std::string path, Beside beside,
                          std::string_view type) {
+      plan_.beside.push_back(name);
       if (plan_.table.oid == 0) {
         plan_.own_columns += fmt::format(", {} {}", quoted(name), type);
         return;
@@ -460,7 +461,6 @@ class Compiler {
     plan_.insert_only = plan_.insert_only || !column.update;
     column.has_default = info.has_default;
     column.required = info.not_null && !info.has_default;
-    column.not_null = info.not_null && !info.type.domain;
     column.not_null = info.not_null && !info.type.domain;
     if (info.identity == 0) column.default_sql = info.default_sql;
     // Defaults behind a view or a foreign table are not in this catalog: absent is left out there

@@ -100,6 +100,7 @@ struct Plan {
   task::OnDelete on_delete = task::OnDelete::kDelete;
   task::OnTruncate on_truncate = task::OnTruncate::kApply;
   std::vector<std::string> named_key;  // sync.primary_key
+  std::vector<std::string> beside;     // names of columns beside rows
   std::string own_columns;             // of a table that is to be made, as SQL: those beside rows
   task::SchemaChanges schema_changes = task::SchemaChanges::kApplySafe;
 

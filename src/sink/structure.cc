@@ -236,6 +236,7 @@ class Altering {
     }
     std::set<std::string, std::less<>> fed;
     for (std::size_t i = 0; i < demand_.row.names.size(); ++i) {
+      if (is_beside(demand_.row.names[i])) continue;
       const ColumnInfo* column = find(demand_.row.names[i]);
       if (column == nullptr) {
         add(demand_.row.names[i], demand_.row.parts[i]);
@@ -272,6 +273,11 @@ class Altering {
     return std::ranges::equal(a, b, {}, lower, lower);
   }
 
+  // What the task itself puts there goes before what a row has under the name.
+  bool is_beside(const std::string& name) const {
+    return std::ranges::find(demand_.beside, name) != demand_.beside.end();
+  }
+
   std::string type_of(const Type& field) const {
     const std::string type = column_type(field);
     const std::string_view bare = std::string_view(type).substr(0, type.find_first_of("(["));
@@ -282,6 +288,7 @@ class Altering {
   void create() {
     std::string columns;
     for (std::size_t i = 0; i < demand_.row.names.size(); ++i) {
+      if (is_beside(demand_.row.names[i])) continue;
       const Type& field = demand_.row.parts[i];
       const bool in_key = std::ranges::find(demand_.key, demand_.row.names[i]) != demand_.key.end();
       columns += fmt::format("{}{} {}{}", columns.empty() ? "" : ", ", quoted(demand_.row.names[i]),
@@ -340,7 +347,7 @@ class Altering {
                std::ranges::find(index.columns, column.name) != index.columns.end();
       });
       if (!column.not_null || column.has_default || column.generated || column.identity != 0 ||
-          in_key || column.type.domain || fed.contains(column.name)) {
+          in_key || column.type.domain || fed.contains(column.name) || is_beside(column.name)) {
         continue;
       }
       drop_not_null(column.name);
@@ -422,7 +429,10 @@ bool exceeds_length(std::int32_t typmod, const Value& value) {
 }
 
 bool exceeds_digits(std::int32_t typmod, const Value& value, bool exact) {
-  if (value.kind != Kind::kNumber) return false;
+  // Decimals come as text, too; whatever else a text is, has no size.
+  const bool digits = value.kind == Kind::kString && value.length > 0 &&
+                      value.text().find_first_not_of("+-.0123456789") == std::string_view::npos;
+  if (value.kind != Kind::kNumber && !digits) return false;
   const auto has = digits_of(typmod);
   const std::string_view text = value.text();
   if (!has || text.find_first_of("eE") != std::string_view::npos) return false;
@@ -440,7 +450,18 @@ bool exceeds_digits(std::int32_t typmod, const Value& value, bool exact) {
 
 bool exceeds_precision(std::int32_t typmod, const Value& value) {
   if (typmod >= 6) return false;
-  if (value.kind != Kind::kTimestamp && value.kind != Kind::kTimeOfDay) return false;
+  if (value.kind == Kind::kString) {
+    const std::string_view text = value.text();
+    const std::size_t point = text.find('.', std::min(text.find(':'), text.size()));
+    if (point == std::string_view::npos) return false;
+    const std::size_t end = std::min(text.find_first_not_of("0123456789", point + 1), text.size());
+    const std::size_t last = text.substr(0, end).find_last_not_of('0');
+    return last > point && last - point > static_cast<std::size_t>(typmod);
+  }
+  if (value.kind != Kind::kTimestamp && value.kind != Kind::kTimeOfDay &&
+      value.kind != Kind::kMicros) {
+    return false;
+  }
   constexpr std::int64_t kUnits[] = {1'000'000, 100'000, 10'000, 1'000, 100, 10};
   return value.integer % kUnits[typmod] != 0;
 }

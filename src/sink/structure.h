@@ -21,11 +21,12 @@ namespace sluice::sink {
 
 // What one message asks for.
 struct Demand {
-  message::Type row;             // a struct of fields, by their names
-  bool whole = false;            // they are all fields of a row, as its schema has them
-  bool guessed = false;          // their types are a guess from what one message holds
-  std::vector<std::string> key;  // for a table that is to be made; empty: it gets none
-  // Of a table that is to be made: columns that no row has, as SQL with a comma in front; and
+  message::Type row;                // a struct of fields, by their names
+  bool whole = false;               // they are all fields of a row, as its schema has them
+  bool guessed = false;             // their types are a guess from what one message holds
+  std::vector<std::string> key;     // for a table that is to be made; empty: it gets none
+  std::vector<std::string> beside;  // columns that are not the row's
+  // Of a table that is to be made: those, as SQL with a comma in front; and
   // whether it holds a history: then it takes rows of which only the key is known.
   std::string own_columns;
   bool history = false;

@@ -144,6 +144,20 @@ TEST(Structure, WidensTypes) {
   }
 }
 
+TEST(Structure, LeavesColumnsBesideRowsAlone) {
+  auto there = table({column("id", oid::kInt4), column("op", oid::kVarchar, 5)});
+  there.columns[1].not_null = true;
+  Demand asked = demand({{"id", R"({"type":"int32"})"}});
+  asked.whole = true;
+  asked.beside = {"op"};
+  EXPECT_EQ(sql(there, asked), "");
+  Demand twice = demand({{"id", R"({"type":"int32"})"}, {"op", R"({"type":"string"})"}});
+  twice.beside = {"op"};
+  twice.own_columns = ", \"op\" text";
+  EXPECT_EQ(sql(table_to_make({.schema = "s", .name = "t"}, ""), twice),
+            R"(CREATE TABLE "s"."t" ("id" integer NOT NULL, "op" text);)");
+}
+
 TEST(Structure, LetsNullsIn) {
   auto there = table({column("id", oid::kInt4), column("gone", oid::kText)});
   there.columns[0].not_null = there.columns[1].not_null = true;
@@ -201,6 +215,13 @@ TEST(Structure, SeesWhatDoesNotFit) {
   EXPECT_TRUE(is(money, number("1.005")));
   EXPECT_FALSE(is(money, number("1.0050"), false));  // a binary fraction is rounded
   EXPECT_FALSE(is(money, number("1.0100")));
+  EXPECT_TRUE(is(money, text("1.005")));
+  EXPECT_FALSE(is(money, text("NaN")));
+  const auto zoned = column("x", oid::kTimestamptz, 3);
+  EXPECT_FALSE(is(zoned, text("2024-02-29T11:14:15.123000Z")));
+  EXPECT_TRUE(is(zoned, text("2024-02-29T11:14:15.1234Z")));
+  EXPECT_FALSE(is(zoned, text("infinity")));
+  EXPECT_FALSE(is(column("x", oid::kTimestamptz, 0), text("2024-02-29T11:14:15Z")));
   EXPECT_TRUE(is(column("x", oid::kTimestamp, 3), Value::of(Kind::kTimestamp, 1'000'001)));
   EXPECT_FALSE(is(column("x", oid::kTimestamp, 3), Value::of(Kind::kTimestamp, 1'001'000)));
 }

@@ -300,7 +300,9 @@ std::string Writer::begin_sql(const Plan& plan) const {
 // `empties`: a TRUNCATE follows, whose lock is taken at once: two sessions that have the weaker one
 // would wait for each other.
 std::string Writer::target_sql(const Plan& plan, bool empties) {
-  if (plan.table.oid == 0) return {};
+  const std::string by_name =
+      fmt::format("SELECT to_regclass({})::oid; ", Connection::literal(plan.target));
+  if (plan.table.oid == 0) return by_name + "SELECT NULL";  // it must still be missing
   std::string sql;
   if (empties) {
     sql = fmt::format("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE; ", plan.target);
@@ -308,13 +310,12 @@ std::string Writer::target_sql(const Plan& plan, bool empties) {
     sql = fmt::format("LOCK TABLE ONLY {} IN ROW EXCLUSIVE MODE; ", plan.target);
   }
   // The name first: after a rename the oid alone would still look the same.
-  sql += fmt::format("SELECT to_regclass({})::oid; ", Connection::literal(plan.target));
-  return sql + postgres::signature_sql(plan.table.oid);
+  return sql + by_name + postgres::signature_sql(plan.table.oid);
 }
 
 bool Writer::fits(const Plan& plan, const std::vector<Rows>& rows) {
-  if (plan.table.oid == 0) return true;
   const Rows& name = rows[rows.size() - 2];
+  if (plan.table.oid == 0) return name.is_null(0, 0);
   const Rows& signature = rows[rows.size() - 1];
   return !name.is_null(0, 0) && name.integer(0, 0) == plan.table.oid && signature.size() == 1 &&
          signature.text(0, 0) == plan.table.signature;

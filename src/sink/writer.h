@@ -115,7 +115,7 @@ class Writer {
     postgres::TableInfo table;  // as it is now
     std::vector<Alteration> done;
   };
-  Async<Result<Altered>> alter(postgres::TableName name, Demand demand,
+  Async<Result<Altered>> alter(postgres::TableName name, postgres::Oid oid, Demand demand,
                                task::SchemaChanges schema_changes);
   Async<Result<bool>> add_partitions(std::int64_t epoch,
                                      std::map<std::string, ledger::TopicState> topics,
@@ -177,7 +177,7 @@ class Writer {
   static bool fits(const Plan& plan, const std::vector<postgres::Rows>& rows);
   Async<Step> count_keys(const Plan& plan);
   Async<Step> write_piece(Batch& batch, const Plan& plan, std::size_t from, std::size_t to);
-  Async<Result<Altered>> alter_open(postgres::TableName name, Demand demand,
+  Async<Result<Altered>> alter_open(postgres::TableName name, postgres::Oid oid, Demand demand,
                                     task::SchemaChanges schema_changes);
   Async<Result<postgres::TableInfo>> find_table(postgres::TableName name);
   Async<Step> write_range(Batch& batch, const Plan& plan, std::size_t from, std::size_t to);

@@ -65,12 +65,13 @@ Async<Result<TableInfo>> Writer::find_table(postgres::TableName name) {
   co_return table;
 }
 
-Async<Result<Writer::Altered>> Writer::alter(postgres::TableName name, Demand demand,
-                                             task::SchemaChanges schema_changes) {
+Async<Result<Writer::Altered>> Writer::alter(postgres::TableName name, postgres::Oid oid,
+                                             Demand demand, task::SchemaChanges schema_changes) {
   Async<Result<bool>> connecting = connect();
   auto connected = co_await connecting;
   if (!connected) co_return fail(connected.error());
-  Async<Result<Altered>> altering = alter_open(std::move(name), std::move(demand), schema_changes);
+  Async<Result<Altered>> altering =
+      alter_open(std::move(name), oid, std::move(demand), schema_changes);
   auto altered = co_await altering;
   if (!altered) {
     Async<bool> rolling = roll_back();
@@ -79,7 +80,8 @@ Async<Result<Writer::Altered>> Writer::alter(postgres::TableName name, Demand de
   co_return altered;
 }
 
-Async<Result<Writer::Altered>> Writer::alter_open(postgres::TableName name, Demand demand,
+Async<Result<Writer::Altered>> Writer::alter_open(postgres::TableName name, postgres::Oid oid,
+                                                  Demand demand,
                                                   task::SchemaChanges schema_changes) {
   // Whoever waits for this lock holds up all who come after: so it does not wait for long. What
   // rewrites the table may take its time once it has it.
@@ -94,6 +96,13 @@ Async<Result<Writer::Altered>> Writer::alter_open(postgres::TableName name, Dema
   Async<Result<TableInfo>> finding = find_table(name);
   auto table = co_await finding;
   if (!table) co_return fail(table.error());
+  if (oid != 0 && table->oid != oid) {
+    co_return fail(
+        Domain::kLedger, "another_table",
+        fmt::format("{} was dropped, or is another table than when the task began",
+                    table->qualified()),
+        "If that is meant, start with --adopt to go on, or with --reset to begin again.");
+  }
   Chosen chosen =
       choose(schema_changes, alterations(*table, demand, connection_.server_version(), absent));
   if (!chosen.enough) {

@@ -135,7 +135,12 @@ Async<Writer::Step> Writer::write_alike(Batch& batch, const Plan& plan, std::siz
     const bool equal = batch.rows[from].operation != Operation::kWrite;
     std::size_t end = from + 1;
     if (!equal) {
-      while (end < to && batch.rows[end].operation == Operation::kWrite) ++end;
+      // A history keeps the order, which COPYs of several shapes would not.
+      const auto alike = [&](const Row& row) {
+        return row.operation == Operation::kWrite &&
+               (!plan.history || row.shape == batch.rows[from].shape);
+      };
+      while (end < to && alike(batch.rows[end])) ++end;
     }
     Async<Step> writing =
         equal ? write_equal(batch, plan, batch.rows[from]) : write_piece(batch, plan, from, end);
@@ -197,7 +202,7 @@ Async<Writer::Step> Writer::truncate(const Plan& plan) {
     const bool flag = plan.table.find(mark.name)->type.oid == postgres::oid::kBool;
     std::string marks =
         fmt::format("UPDATE {} SET {} = {} WHERE {}", plan.target, name, flag ? "true" : "now()",
-                    flag ? "NOT " + name : name + " IS NULL");
+                    name + (flag ? " IS NOT TRUE" : " IS NULL"));
     Async<Step> marking = execute(std::move(marks));
     auto marked = co_await marking;
     co_return marked;

@@ -38,7 +38,10 @@ Async<Writer::Step> Writer::merge_piece(Batch& batch, const Plan& plan, std::siz
     if (!deleted) co_return deleted;
   }
   merging_ = compaction_.upserts();
-  if (plan.mirror && copies_new_ && !apart_ && !plan.table.row_security && !plan.table.has_rules) {
+  // Without the table's lock only text is sure to be read as it was meant.
+  const bool sure = plan.lock_target || batch.form == Form::kText;
+  if (plan.mirror && copies_new_ && sure && !apart_ && !plan.table.row_security &&
+      !plan.table.has_rules) {
     Async<Step> copying = copy_new(batch, plan);
     auto copied = co_await copying;
     if (!copied) co_return copied;

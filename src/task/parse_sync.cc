@@ -86,6 +86,11 @@ void Parser::read_mirror() {
             [](std::string_view text) { return !text.empty() && text.size() <= 1000; });
   read_choices_by_column("sync.units", kWireUnitNames, sync.units);
   read_choices_by_column("sync.metadata", kEventMetaNames, sync.metadata);
+  if (sync.on_delete == OnDelete::kMark && sync.metadata.contains(sync.mark_column)) {
+    valid_.add("sync.on_delete.mark",
+               fmt::format("found \"{}\", which sync.metadata fills", sync.mark_column),
+               "Name another column.");
+  }
 }
 
 // {COLUMN: CHOICE, ...}

@@ -95,7 +95,8 @@ def deleted_rows_are_marked():
                     key = json.loads(message.key)["payload"]
                     moved.add((key["region"], key["order_no"]))
             if kind == "boolean":
-                replayed(db, messages, on_delete={"mark": "gone"}, schema_changes="apply_all")
+                replayed(db, messages, on_delete={"mark": "gone"}, metadata={"_op": "op", "_lsn": "lsn"}, schema_changes="apply_all")
+                check_equal(db.value("SELECT count(*) FROM t WHERE _op = 'd' AND _lsn IS NULL"), 0, "a tombstone takes nothing away")
                 check_equal(db.value("SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 't'::regclass AND attname = 'gone'"),
                             "boolean")
             else:

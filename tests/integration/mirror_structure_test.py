@@ -298,6 +298,34 @@ def lanes_and_processes_meet_the_same_change():
 
 
 @test
+def a_table_that_somebody_else_makes_is_seen():
+    """A lane that waits for the first message takes a delete for nothing only as long as there is no table."""
+    with Database() as db:
+        topic = Topic()
+        topic.produce([Message(key=key(id=7), value=None)])
+        document = mirror(topic, db)
+        Sluice.run(document, "--until-end").expect(0)
+        with Sluice(document) as sluice:
+            sluice.wait_output("partitions assigned")
+            db.sql("CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (7, 'x'), (8, 'y')")
+            topic.produce([Message(key=key(id=7), value=None)])
+            sluice.wait_for(lambda: db.sql("SELECT id FROM t") == [(8,)], "the second one")
+
+
+@test
+def a_message_that_holds_nothing_makes_no_table():
+    with Database() as db:
+        topic = Topic()
+        topic.produce([Message(key=None, value="{}"), Message(key='{"id":1}', value='{"a":null}')])
+        document = mirror(topic, db)
+        document["on_failure"], document["breaker"] = "discard", {"share": 1}
+        Sluice.run(document, "--until-end").expect(0)
+        check_equal(db.value("SELECT to_regclass('t')"), None)
+        ended = Sluice.run({**mirror(topic, db), "name": "retains"}, "--until-end").expect(3)
+        check("yet to be made" in ended.err, ended.err[-800:])
+
+
+@test
 def ddl_by_hand_in_between():
     """A column that the owner has dropped comes back, because the source has it; a column of his own stays his."""
     with Database() as db:
