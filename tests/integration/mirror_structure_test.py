@@ -307,9 +307,9 @@ def a_table_that_somebody_else_makes_is_seen():
         Sluice.run(document, "--until-end").expect(0)
         with Sluice(document) as sluice:
             sluice.wait_output("partitions assigned")
-            db.sql("CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (7, 'x'), (8, 'y')")
+            db.sql("CREATE TABLE public.t (id int PRIMARY KEY, v text); INSERT INTO public.t VALUES (7, 'x'), (8, 'y')")
             topic.produce([Message(key=key(id=7), value=None)])
-            sluice.wait_for(lambda: db.sql("SELECT id FROM t") == [(8,)], "the second one")
+            sluice.wait_for(lambda: db.sql("SELECT id FROM public.t") == [(8,)], "the second one")
 
 
 @test
