@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <deque>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,6 +15,7 @@
 #include "json/path.h"
 #include "json/reader.h"
 #include "message/change.h"
+#include "message/column_name.h"
 #include "message/slot.h"
 
 namespace sluice::message {
@@ -28,12 +28,6 @@ inline constexpr std::string_view kNewKey = "__debezium.newkey";
 inline constexpr std::string_view kOldKey = "__debezium.oldkey";
 inline constexpr std::string_view kOpHeader = "__op";
 inline constexpr std::string_view kHeartbeatTopic = "__debezium-heartbeat";  // the default prefix
-
-inline std::string lower(std::string_view text) {
-  std::string result(text);
-  for (char& c : result) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
-  return result;
-}
 
 inline const Header* find(std::span<const Header> headers, std::string_view name) {
   const auto found = std::ranges::find(headers, name, &Header::name);
@@ -139,8 +133,6 @@ struct ChangeDecoder::State {
         row_values(columns),
         before_values(columns) {
     deletes_are_said = config.format == Format::kDebezium;
-    for (std::size_t i = 0; i < columns; ++i) by_name[config.columns[i]] = i;
-    for (std::size_t i = 0; i < columns; ++i) by_lower[lower(config.columns[i])].push_back(i);
   }
 
   static std::vector<json::Path> wrapper_paths() {
@@ -149,18 +141,10 @@ struct ChangeDecoder::State {
 
   // ---- fields and columns
 
-  // The column that takes a field of this name, exact first; names are all fields of the row.
+  // `names`: all fields of the row.
   std::optional<std::size_t> column_of(std::string_view name,
                                        std::span<const std::string> names) const {
-    if (const auto exact = by_name.find(name); exact != by_name.end()) return exact->second;
-    const auto alike = by_lower.find(lower(name));
-    if (alike == by_lower.end() || alike->second.size() != 1) return std::nullopt;
-    const std::size_t column = alike->second.front();
-    const std::string wanted = lower(name);
-    const auto rivals = std::ranges::count_if(
-        names, [&](const std::string& each) { return lower(each) == wanted; });
-    if (rivals > 1) return std::nullopt;  // which of them it is, nobody said
-    return column;
+    return message::column_of(config.columns, name, names);
   }
   bool is_ignored(std::string_view name) const {
     return std::ranges::find(config.ignored, name) != config.ignored.end();
@@ -445,8 +429,6 @@ struct ChangeDecoder::State {
 
   ChangeConfig config;
   std::size_t columns;
-  std::map<std::string, std::size_t, std::less<>> by_name;
-  std::map<std::string, std::vector<std::size_t>, std::less<>> by_lower;
   std::vector<std::string> bare_names = config.columns;  // and aliases in other case
 
   json::Reader wrapper;

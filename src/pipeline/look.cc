@@ -48,11 +48,8 @@ Result<SourceLook> reach_source(const TaskSource& source, const std::string& cli
 
 Result<postgres::TableInfo> find_table(postgres::Connection& db, const task::Task& task,
                                        const postgres::TableName& name) {
-  auto table = db.drive(postgres::read_table(db, name));
-  if (table || table.error().code != "42P01" || !makes_table(task)) return table;
-  auto home = db.drive(db.query(sink::home_sql(task.target.ledger_schema)));
-  if (!home) return fail(home.error());
-  return sink::table_to_make(name, home->front().text(0, 0));
+  if (!makes_table(task)) return db.drive(postgres::read_table(db, name));
+  return db.drive(sink::find_table(db, name, task.target.ledger_schema));
 }
 
 Result<TargetLook> reach_target(const TaskSource& source, const std::string& application_name) {

@@ -208,6 +208,8 @@ class Compiler {
       const std::size_t before = plan_.columns.size();
       add(name, "sync.metadata." + name, Beside::kMeta, event_meta_type(meta));
       if (plan_.columns.size() > before) {
+        static_assert(static_cast<int>(task::EventMeta::kTxId) ==
+                      static_cast<int>(message::EventMeta::kTxId));
         plan_.columns.back().meta = static_cast<message::EventMeta>(meta);
       }
     }

@@ -9,6 +9,7 @@
 #include <system_error>
 #include <utility>
 
+#include "message/column_name.h"
 #include "postgres/connection.h"
 #include "postgres/encode.h"
 #include "sink/column_type.h"
@@ -227,7 +228,9 @@ class Altering {
  public:
   Altering(const TableInfo& table, const Demand& demand, int server_version,
            const std::set<std::string, std::less<>>& absent_types)
-      : table_(table), demand_(demand), version_(server_version), absent_(absent_types) {}
+      : table_(table), demand_(demand), version_(server_version), absent_(absent_types) {
+    for (const auto& column : table.columns) names_.push_back(column.name);
+  }
 
   std::vector<Alteration> run() {
     if (table_.oid == 0) {
@@ -255,22 +258,10 @@ class Altering {
   }
 
  private:
-  // As the decoder finds columns: by the exact name, else by the only one that differs in case.
+  // As the decoder finds columns.
   const ColumnInfo* find(const std::string& name) const {
-    if (const ColumnInfo* exact = table_.find(name)) return exact;
-    const ColumnInfo* found = nullptr;
-    for (const auto& column : table_.columns) {
-      if (!same_but_for_case(column.name, name)) continue;
-      if (found != nullptr) return nullptr;
-      found = &column;
-    }
-    const auto rivals = std::ranges::count_if(
-        demand_.row.names, [&](const std::string& each) { return same_but_for_case(each, name); });
-    return rivals > 1 ? nullptr : found;
-  }
-  static bool same_but_for_case(std::string_view a, std::string_view b) {
-    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
-    return std::ranges::equal(a, b, {}, lower, lower);
+    const auto found = message::column_of(names_, name, demand_.row.names);
+    return found ? &table_.columns[*found] : nullptr;
   }
 
   // What the task itself puts there goes before what a row has under the name.
@@ -358,6 +349,7 @@ class Altering {
   const Demand& demand_;
   const int version_;
   const std::set<std::string, std::less<>>& absent_;
+  std::vector<std::string> names_;  // of the table's columns
   std::vector<Alteration> all_;
 };
 
@@ -504,14 +496,6 @@ bool is_too_small(const Bounds& bounds, const Value& value, bool exact) {
   }
 }
 
-std::string home_sql(std::string_view ledger_schema) {
-  return fmt::format(
-      "SELECT coalesce((SELECT name FROM unnest(current_schemas(false)) WITH ORDINALITY AS s "
-      "(name, "
-      "place) WHERE name <> {} ORDER BY place LIMIT 1), 'public')",
-      postgres::Connection::literal(ledger_schema));
-}
-
 TableInfo table_to_make(postgres::TableName name, std::string_view home) {
   TableInfo table;
   table.schema = name.schema.empty() ? std::string(home) : std::move(name.schema);
@@ -519,6 +503,21 @@ TableInfo table_to_make(postgres::TableName name, std::string_view home) {
   table.may_use_schema = table.may_insert = table.may_update = table.may_delete = true;
   table.may_select = table.table_level_insert = true;
   return table;
+}
+
+Async<Result<TableInfo>> find_table(postgres::Connection& connection, postgres::TableName name,
+                                    std::string ledger_schema) {
+  Async<Result<TableInfo>> reading = postgres::read_table(connection, name);
+  auto table = co_await reading;
+  if (table || table.error().code != "42P01") co_return table;
+  Async<Result<std::vector<postgres::Rows>>> asking =
+      connection.query(fmt::format("SELECT coalesce((SELECT name FROM "
+                                   "unnest(current_schemas(false)) WITH ORDINALITY AS s (name, "
+                                   "place) WHERE name <> {} ORDER BY place LIMIT 1), 'public')",
+                                   postgres::Connection::literal(ledger_schema)));
+  auto home = co_await asking;
+  if (!home) co_return fail(home.error());
+  co_return table_to_make(std::move(name), home->front().text(0, 0));
 }
 
 }  // namespace sluice::sink

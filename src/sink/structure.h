@@ -12,9 +12,12 @@
 #include <string_view>
 #include <vector>
 
+#include "base/async.h"
+#include "base/result.h"
 #include "message/type.h"
 #include "message/value.h"
 #include "postgres/catalog.h"
+#include "postgres/connection.h"
 #include "task/task.h"
 
 namespace sluice::sink {
@@ -82,10 +85,13 @@ std::optional<Bounds> bounds_of(const postgres::Type& column);
 // left it; `exact`: all its digits count, other than those of a binary fraction.
 bool is_too_small(const Bounds& bounds, const message::Value& value, bool exact);
 
-// A table that is not there: what alterations() and compile() take for one. Without a schema it
-// goes where an unqualified CREATE TABLE would, but never among the ledger's tables; home_sql()
-// asks for that place.
-std::string home_sql(std::string_view ledger_schema);
+// A table that is not there: what alterations() and compile() take for one. Without a schema in its
+// name it goes to `home`.
 postgres::TableInfo table_to_make(postgres::TableName name, std::string_view home);
+
+// The table, or else the one that is to be made: where an unqualified CREATE TABLE would, but never
+// among the ledger's tables. `connection` must stay where it is meanwhile.
+Async<Result<postgres::TableInfo>> find_table(postgres::Connection& connection,
+                                              postgres::TableName name, std::string ledger_schema);
 
 }  // namespace sluice::sink

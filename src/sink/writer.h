@@ -179,7 +179,6 @@ class Writer {
   Async<Step> write_piece(Batch& batch, const Plan& plan, std::size_t from, std::size_t to);
   Async<Result<Altered>> alter_open(postgres::TableName name, postgres::Oid oid, Demand demand,
                                     task::SchemaChanges schema_changes);
-  Async<Result<postgres::TableInfo>> find_table(postgres::TableName name);
   Async<Step> write_range(Batch& batch, const Plan& plan, std::size_t from, std::size_t to);
   Async<Step> copy_shape(Batch& batch, const Plan& plan, std::uint16_t shape);
   Async<Step> stage_shape(Batch& batch, const Plan& plan, std::uint16_t shape);

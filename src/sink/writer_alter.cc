@@ -52,19 +52,6 @@ Error explained(Error error, const std::string& sql) {
 
 }  // namespace
 
-// The table, or the one that is to be made in its place.
-Async<Result<TableInfo>> Writer::find_table(postgres::TableName name) {
-  Async<Result<std::vector<Rows>>> asking = connection_.query(home_sql(config_.handle.schema));
-  auto home = co_await asking;
-  if (!home) co_return fail(home.error());
-  Async<Result<TableInfo>> reading = postgres::read_table(connection_, name);
-  auto table = co_await reading;
-  if (!table && table.error().code == "42P01") {
-    co_return table_to_make(std::move(name), home->front().text(0, 0));
-  }
-  co_return table;
-}
-
 Async<Result<Writer::Altered>> Writer::alter(postgres::TableName name, postgres::Oid oid,
                                              Demand demand, task::SchemaChanges schema_changes) {
   Async<Result<bool>> connecting = connect();
@@ -93,7 +80,7 @@ Async<Result<Writer::Altered>> Writer::alter_open(postgres::TableName name, post
   auto opened = co_await opening;
   if (!opened) co_return fail(opened.error());
   const auto absent = texts_of(opened->back());
-  Async<Result<TableInfo>> finding = find_table(name);
+  Async<Result<TableInfo>> finding = find_table(connection_, name, config_.handle.schema);
   auto table = co_await finding;
   if (!table) co_return fail(table.error());
   if (oid != 0 && table->oid != oid) {
@@ -122,7 +109,7 @@ Async<Result<Writer::Altered>> Writer::alter_open(postgres::TableName name, post
   }
   connection_.set_deadline(steady_clock::now() + kServerPatience);
   if (!chosen.now.empty()) {
-    finding = find_table(std::move(name));
+    finding = find_table(connection_, std::move(name), config_.handle.schema);
     table = co_await finding;
     if (!table) co_return fail(table.error());
   }

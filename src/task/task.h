@@ -49,7 +49,6 @@ enum class OnTruncate : std::uint8_t { kApply, kIgnore, kFail };
 enum class OnMissingRow : std::uint8_t { kInsert, kIgnore };
 // What a change event says beside the row.
 enum class EventMeta : std::uint8_t { kOp, kTime, kSourceTime, kLsn, kFile, kPos, kTxId };
-inline constexpr std::size_t kEventMetas = 7;
 enum class SchemaChanges : std::uint8_t { kApplySafe, kApplyAll, kWarn, kStop };
 enum class Unit : std::uint8_t { kNone, kSeconds, kMillis, kMicros, kNanos };
 enum class Encoding : std::uint8_t { kNone, kBase64, kHex };
