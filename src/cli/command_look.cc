@@ -63,6 +63,7 @@ boost::json::object json_of(const PreviewedMessage& message) {
                             {"value", json_of_bytes(message.value)},
                             {"value_bytes", message.value_bytes},
                             {"becomes", name_of_becomes(message.becomes)}};
+  if (!message.table.empty()) shown["table"] = message.table;
   if (!row.empty()) shown["row"] = std::move(row);
   if (message.error) shown["error"] = json_of_error(*message.error);
   return shown;
@@ -98,6 +99,7 @@ void print_message(const PreviewedMessage& message, std::size_t width) {
       if (!message.error->remedy.empty()) text += fmt::format("  -> {}\n", message.error->remedy);
       break;
   }
+  if (!message.table.empty()) text += fmt::format("  {}\n", bold(message.table));
   std::size_t names = 0;
   std::size_t types = 0;
   for (const auto& cell : message.cells) {

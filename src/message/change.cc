@@ -97,16 +97,16 @@ void ChangeDecoder::State::ask_for_key(const Message& message) {
   read_key(message.key, keys, ignored);
 }
 
-ChangeDecoder::State::Step ChangeDecoder::State::decode(const Message& message, Headers& headers,
-                                                        Change& change, Problem& problem) {
-  change = {};
-  if (message.value_null) return decode_null(message, headers, change, problem);
+// The form by which the value was read, which holds it now. Null: it is none, `null` in one of its
+// forms, or a problem.
+Form* ChangeDecoder::State::read_value(const Message& message, bool& null, Problem& problem) {
+  null = message.value_null || is_null_text(message.value);
+  if (null) return nullptr;
   if (message.value.empty()) {
     problem = {};
     problem.code = ProblemCode::kEmptyValue;
-    return Step::kProblem;
+    return nullptr;
   }
-  if (is_null_text(message.value)) return decode_null(message, headers, change, problem);
   std::string_view payload = message.value;
   Form* form = by_bytes(message.value, payload);
   if (form == nullptr && message.value.starts_with('{') &&
@@ -116,28 +116,61 @@ ChangeDecoder::State::Step ChangeDecoder::State::decode(const Message& message, 
     if (!parts.schema.empty()) {
       form = known_form(parts.schema);
       if (form == nullptr) form = new_form(parts.schema, problem);
-      if (form == nullptr) return Step::kProblem;
+      if (form == nullptr) return nullptr;
     }
   }
-  if (is_null_text(payload)) return decode_null(message, headers, change, problem);
-  Form* used = form;
-  if (used == nullptr) {
-    used = read_bare(payload, problem);
-  } else if (!read(*used, payload, problem)) {
-    used = nullptr;
+  null = is_null_text(payload);
+  if (null) return nullptr;
+  if (form == nullptr) return read_bare(payload, problem);
+  return read(*form, payload, problem) ? form : nullptr;
+}
+
+ChangeDecoder::State::Step ChangeDecoder::State::decode(const Message& message, Headers& headers,
+                                                        Change& change, Problem& problem,
+                                                        const Expected* expected) {
+  change = {};
+  bool null = false;
+  Form* const form = read_value(message, null, problem);
+  if (null) {
+    const auto meant = expected == nullptr ? Expected::Tombstones::kDelete : expected->tombstones;
+    if (meant == Expected::Tombstones::kNothing) return Step::kChange;
+    if (meant == Expected::Tombstones::kDelete) {
+      return decode_null(message, headers, change, problem);
+    }
+    problem = {};
+    problem.code = ProblemCode::kNoIdentity;
+    problem.detail = "a tombstone in a topic of several tables, of which it names none";
+    return Step::kProblem;
   }
-  if (used == nullptr) return Step::kProblem;
-  if (used->service) return Step::kChange;
-  for (const auto& [place, meta] : used->metadata) {
+  if (form == nullptr) return Step::kProblem;
+  if (form->service) return Step::kChange;
+  if (expected != nullptr && !is_of(*form, expected->origin)) return Step::kOtherTable;
+  for (const auto& [place, meta] : form->metadata) {
     Value& value = change.metadata[static_cast<std::size_t>(meta)];
-    const json::Type type = used->found[place].type;
+    const json::Type type = form->found[place].type;
     const bool there = type != json::Type::kAbsent && type != json::Type::kNull;
-    if (there && value.kind == Kind::kAbsent) put(value, used->found[place]);
+    if (there && value.kind == Kind::kAbsent) put(value, form->found[place]);
   }
   deletes_are_said =
-      deletes_are_said || used->envelope || used->found[Form::kDeleted].type != json::Type::kAbsent;
-  return used->envelope ? decode_envelope(message, headers, *used, change, problem)
-                        : decode_flat(message, headers, *used, change, problem);
+      deletes_are_said || form->envelope || form->found[Form::kDeleted].type != json::Type::kAbsent;
+  return form->envelope ? decode_envelope(message, headers, *form, change, problem)
+                        : decode_flat(message, headers, *form, change, problem);
+}
+
+ChangeDecoder::State::Step ChangeDecoder::State::locate(const Message& message, Problem& problem) {
+  bool null = false;
+  Form* const form = read_value(message, null, problem);
+  if (null) return Step::kChange;
+  if (form == nullptr) return Step::kProblem;
+  if (form->service) return Step::kChange;
+  take_origin(*form);
+  if (form->envelope) {
+    return text_of(form->found[Form::kOp]) == "m" ? Step::kChange : Step::kOtherTable;
+  }
+  if (form->schema.empty() && origin.table.empty()) {
+    if (new_fields(message, *form) == Step::kNothing) return Step::kNothing;
+  }
+  return Step::kOtherTable;
 }
 
 // A tombstone, or what stands for one.
@@ -347,14 +380,23 @@ ChangeDecoder& ChangeDecoder::operator=(ChangeDecoder&&) noexcept = default;
 ChangeDecoder::~ChangeDecoder() = default;
 
 ChangeDecoder::Outcome ChangeDecoder::decode(const Message& message, Headers& headers,
-                                             Change& change, Problem& problem) {
+                                             Change& change, Problem& problem,
+                                             const Expected* expected) {
   using Step = State::Step;
-  Step step = state_->decode(message, headers, change, problem);
+  Step step = state_->decode(message, headers, change, problem, expected);
   // Each time at least one more spelling of a column is known: so this ends.
-  while (step == Step::kAgain) step = state_->decode(message, headers, change, problem);
-  static_assert(static_cast<int>(Step::kOtherKey) == static_cast<int>(Outcome::kOtherKey));
+  while (step == Step::kAgain) step = state_->decode(message, headers, change, problem, expected);
+  static_assert(static_cast<int>(Step::kOtherTable) == static_cast<int>(Outcome::kOtherTable));
   return static_cast<Outcome>(step);
 }
+
+ChangeDecoder::Outcome ChangeDecoder::locate(const Message& message, Problem& problem) {
+  const State::Step step = state_->locate(message, problem);
+  return step == State::Step::kNothing ? Outcome::kChange : static_cast<Outcome>(step);
+}
+
+const Origin& ChangeDecoder::origin() const { return state_->origin; }
+bool ChangeDecoder::said_by_envelope() const { return state_->said_by_envelope; }
 
 void ChangeDecoder::accept_schema() { state_->shown->accepted = true; }
 const Type& ChangeDecoder::asked() const { return state_->asked; }

@@ -31,6 +31,25 @@ enum class Format : std::uint8_t { kAuto, kDebezium, kJson };
 enum class EventMeta : std::uint8_t { kOp, kTime, kSourceTime, kLsn, kFile, kPos, kTxId };
 inline constexpr std::size_t kEventMetas = 7;
 
+// The table of the source that a change is of: Debezium's source.db, source.schema and
+// source.table; flat rows have them as __db, __schema and __table, or as __source_db and so on.
+// Empty: not said.
+struct Origin {
+  std::string db;
+  std::string schema;
+  std::string table;
+  bool operator==(const Origin&) const = default;
+};
+
+// The table of the source whose changes are meant. A change that names no table counts as one of
+// it.
+struct Expected {
+  Origin origin;
+  // A tombstone names none, and other tables may be in its topic.
+  enum class Tombstones : std::uint8_t { kDelete, kNothing, kProblem };
+  Tombstones tombstones = Tombstones::kDelete;
+};
+
 struct ChangeConfig {
   Format format = Format::kAuto;
   // Of the target, those of the key first. None: it is not there yet, and has no row to delete.
@@ -40,6 +59,7 @@ struct ChangeConfig {
   bool same_key = true;
   std::vector<std::string> ignored;  // fields that nothing takes, by the task's own word
   bool metadata = false;             // Change::metadata is wanted
+  bool origin = false;               // so is origin()
   // Rows have no identity in the target: a delete is what its event says of the row, and a
   // tombstone behind it is nothing. All columns count as columns of the key.
   bool history = false;
@@ -95,12 +115,21 @@ class ChangeDecoder {
 
   enum class Outcome : std::uint8_t {
     kChange,
-    kProblem,    // of the message: `problem`
-    kNewSchema,  // rows come by a schema that was not accepted yet: asked(), accept_schema()
-    kNewFields,  // without schema: fields that no column takes: asked()
-    kOtherKey,   // the message's key is not the target's: key_fields()
+    kProblem,     // of the message: `problem`
+    kNewSchema,   // rows come by a schema that was not accepted yet: asked(), accept_schema()
+    kNewFields,   // without schema: fields that no column takes: asked()
+    kOtherKey,    // the message's key is not the target's: key_fields()
+    kOtherTable,  // the message is of another table than expected: origin()
   };
-  Outcome decode(const Message& message, Headers& headers, Change& change, Problem& problem);
+  // nullptr: changes of any table are meant.
+  Outcome decode(const Message& message, Headers& headers, Change& change, Problem& problem,
+                 const Expected* expected = nullptr);
+  // Of a message that has a value, whatever the target: kOtherTable, or kChange if it holds no row,
+  // or kProblem.
+  Outcome locate(const Message& message, Problem& problem);
+  // After kOtherTable; with ChangeConfig::origin.
+  const Origin& origin() const;
+  bool said_by_envelope() const;  // else by a flat row
 
   // A struct. After kNewSchema: all fields of a row. After kNewFields: those that no column takes
   // and that are not null, with types guessed from what they hold. Valid until the next decode.

@@ -70,6 +70,7 @@ struct Form {
   Binding row;
   Binding before;
   std::vector<std::pair<std::size_t, EventMeta>> metadata;  // index of `found`
+  std::vector<std::pair<std::size_t, std::string Origin::*>> origin;
 
   // The first paths of every form, by their place in `found`.
   enum : std::size_t { kOp, kAfter, kBefore, kSource, kDeleted, kRowOp, kMeta };
@@ -185,6 +186,7 @@ struct ChangeDecoder::State {
 
   void finish(Form& form, json::Unmapped unmapped) {
     bind_metadata(form);
+    bind_origin(form);
     if (form.envelope) {
       form.reader.emplace(form.paths, unmapped, Form::kAfter);
     } else {
@@ -220,6 +222,49 @@ struct ChangeDecoder::State {
     bind(EventMeta::kPos, {"__source_pos"});
     bind(EventMeta::kTxId, {"__txId"});
     bind(EventMeta::kTxId, {"__source_txId"});
+  }
+
+  void bind_origin(Form& form) const {
+    if (!config.origin) return;
+    const auto bind = [&](std::string Origin::* part, std::initializer_list<const char*> members) {
+      form.origin.emplace_back(form.paths.size(), part);
+      form.paths.push_back(json::Path::of_members({members.begin(), members.end()}));
+    };
+    if (form.envelope) {
+      bind(&Origin::db, {"source", "db"});
+      bind(&Origin::schema, {"source", "schema"});
+      bind(&Origin::table, {"source", "table"});
+      return;
+    }
+    bind(&Origin::db, {"__db"});
+    bind(&Origin::db, {"__source_db"});
+    bind(&Origin::schema, {"__schema"});
+    bind(&Origin::schema, {"__source_schema"});
+    bind(&Origin::table, {"__table"});
+    bind(&Origin::table, {"__source_table"});
+  }
+
+  // Whether the message that `form` holds names the table `expected`, or none. Else origin is it.
+  bool is_of(const Form& form, const Origin& expected) {
+    bool same = true;
+    bool named = false;
+    for (const auto& [place, part] : form.origin) {
+      const std::string_view said = text_of(form.found[place]);
+      if (said.empty()) continue;
+      named = named || part == &Origin::table;
+      same = same && said == expected.*part;
+    }
+    if (same || !named) return true;
+    take_origin(form);
+    return false;
+  }
+  void take_origin(const Form& form) {
+    origin = {};
+    said_by_envelope = form.envelope;
+    for (const auto& [place, part] : form.origin) {
+      const std::string_view said = text_of(form.found[place]);
+      if (!said.empty()) origin.*part = said;
+    }
   }
 
   // How much of `before` is read: what a delete needs.
@@ -394,11 +439,15 @@ struct ChangeDecoder::State {
     kNewSchema,
     kNewFields,
     kOtherKey,
+    kOtherTable,
     kAgain,
     kNothing,
   };
 
-  Step decode(const Message& message, Headers& headers, Change& change, Problem& problem);
+  Step decode(const Message& message, Headers& headers, Change& change, Problem& problem,
+              const Expected* expected);
+  Step locate(const Message& message, Problem& problem);
+  Form* read_value(const Message& message, bool& null, Problem& problem);
   Step decode_null(const Message& message, Headers& headers, Change& change, Problem& problem);
   Step decode_envelope(const Message& message, Headers& headers, Form& form, Change& change,
                        Problem& problem);
@@ -447,6 +496,8 @@ struct ChangeDecoder::State {
   Type asked;
   Form* shown = nullptr;  // by the last kNewSchema
   std::vector<std::string> other_key;
+  Origin origin;
+  bool said_by_envelope = false;
 };
 
 }  // namespace sluice::message

@@ -18,6 +18,8 @@
 #include "pipeline/look.h"
 #include "pipeline/open.h"
 #include "pipeline/open_group.h"
+#include "pipeline/record_list.h"
+#include "pipeline/sample.h"
 #include "postgres/catalog.h"
 #include "postgres/connection.h"
 #include "sink/plan.h"
@@ -53,7 +55,10 @@ class Check {
     if (check_postgres()) {
       check_ledger();
       check_start();
-      if (check_table()) {
+      if (task_.has_many_tables()) {
+        if (was_) check_identity();
+        check_tables();
+      } else if (check_table()) {
         check_identity();
         check_plan();
       }
@@ -262,9 +267,51 @@ class Check {
   void check_identity() {
     if (!was_ || options_.adopt || options_.reset) return;
     if (identity_.cluster_id.empty()) identity_.cluster_id = was_->cluster_id;  // not reached
-    identity_.tables[table_.qualified()] = table_.oid;
+    if (table_.oid != 0) identity_.tables[table_.qualified()] = table_.oid;
     const auto same = same_task(handle_, *was_, identity_);
     if (!same) error("ledger", handle_.schema, same.error());
+  }
+
+  // Which tables there are, messages say: the first of each topic is asked.
+  void check_tables() {
+    const std::string& name = task_.target.table;
+    auto builder = sink::BatchBuilder::create(task_, {.on_demand = sink::OnDemand::kNote});
+    if (!builder) return error("table", name, builder.error());
+    Positions first;
+    AllWatermarks ends;
+    std::string last;
+    for (const auto& [key, marks] : watermarks_) {
+      if (marks.end <= marks.low || key.topic == last) continue;
+      last = key.topic;
+      first[key] = marks.low;
+      ends[key] = {marks.low, marks.low + 1};
+    }
+    auto reader = SampleReader::create(source_, first, ends);
+    if (!reader) return error("table", name, reader.error());
+    sink::Batch batch;
+    RecordList records(batch);
+    builder->begin(batch);
+    const auto count = static_cast<std::int64_t>(first.size());
+    const auto take = [&](const ledger::Key& key, kafka::Record record) {
+      const std::uint16_t partition = batch.partition_index(key, record.offset());
+      records.push(std::move(record));
+      auto added = add_record(db_, task_, nullptr, *builder, batch, records, partition);
+      if (!added) error("table", key.topic, added.error());
+    };
+    auto read = reader->read(count, 1, task_.tuning.batch_bytes, take, StopSignal(-1));
+    if (!read) return error("table", name, read.error());
+    for (const auto& failure : batch.failures) {
+      warn("table", batch.partitions[failure.partition].key.topic,
+           "its first message makes no row: " + failure.error.message, failure.error.remedy);
+    }
+    for (std::size_t i = 0; i < builder->tables(); ++i) {
+      table_ = builder->plan(i).table;
+      if (describe_table()) check_plan();
+    }
+    if (builder->tables() == 0) {
+      warn("table", name, "no message names a table yet",
+           "The task waits for the first that does.");
+    }
   }
 
   bool check_table() {
@@ -273,6 +320,11 @@ class Check {
     auto table = find_table(db_, task_, *name);
     if (!table) return error("table", task_.target.table, table.error()), false;
     table_ = std::move(*table);
+    return describe_table();
+  }
+
+  // False: it is yet to be made, or cannot be written.
+  bool describe_table() {
     subject_ = table_.qualified();
     if (table_.oid == 0) return check_schema_of_new_table();
     if (auto apart = apart_from_ledger(table_, task_.target.ledger_schema); !apart) {

@@ -114,8 +114,17 @@ void Lane::run() {
 }
 
 Result<bool> Lane::set_up() {
-  if (auto compiled = compile(config_.table); !compiled) return compiled;
-  builder_->begin(filling_->batch, *plan_);
+  sink::BatchBuilder::Options options;
+  options.copy_format = config_.task->tuning.copy_format;
+  options.retain = config_.task->on_failure == task::OnFailure::kRetain;
+  options.on_demand = sink::OnDemand::kStop;
+  auto builder = sink::BatchBuilder::create(*config_.task, options);
+  if (!builder) return fail(builder.error());
+  builder_ = std::move(*builder);
+  if (!config_.task->has_many_tables()) {
+    if (auto compiled = compile(0, config_.table); !compiled) return compiled;
+  }
+  builder_->begin(filling_->batch);
 
   sink::WriterConfig writer = config_.writer;
   writer.instance = fmt::format("{}/{}", writer.instance, number_);
@@ -131,16 +140,10 @@ Result<bool> Lane::set_up() {
   return consumer_->subscribe(config_.task->source.topics);
 }
 
-Result<bool> Lane::compile(postgres::TableInfo table) {
-  auto plan = sink::compile(*config_.task, std::move(table), config_.zone);
+Result<bool> Lane::compile(std::size_t number, postgres::TableInfo table) {
+  auto plan = sink::compile(*config_.task, std::move(table), config_.zone, number);
   if (!plan) return fail(plan.error().front());
-  auto builder = sink::RowBuilder::create(*plan, config_.task->tuning.copy_format,
-                                          config_.task->on_failure == task::OnFailure::kRetain);
-  if (!builder) return fail(builder.error());
-  plan_ = std::move(*plan);
-  builder_ = std::move(*builder);
-  builder_->set_on_demand(sink::RowBuilder::OnDemand::kStop);
-  return true;
+  return builder_->set_table(number, std::move(*plan));
 }
 
 bool Lane::working() const {
@@ -198,7 +201,7 @@ int Lane::wait_ms() const {
   }
   if (release_by_) until = std::min(until, *release_by_);
   if (stopping_) until = std::min(until, stop_by_);
-  const bool fills = !plan_stale_ && !demand_ && !positions_unknown_;
+  const bool fills = stale_.empty() && !demand_ && !builder_->wants_table() && !positions_unknown_;
   if (fills && !filling_->closed && !release_by_ && !stopping_ && !full()) {
     for (const auto& [key, state] : partitions_) {
       if (state.maybe_more && !state.ended) return 0;
@@ -212,7 +215,7 @@ void Lane::drop_batches() {
   retry_in_flight_ = false;
   in_flight_->clear();
   filling_->clear();
-  builder_->begin(filling_->batch, *plan_);
+  builder_->begin(filling_->batch);
 }
 
 // Every partition goes on behind the last batch that holds it, or from the ledger's position.

@@ -28,6 +28,7 @@
 #include "ledger/protocol.h"
 #include "pipeline/record_list.h"
 #include "sink/batch.h"
+#include "sink/batch_builder.h"
 #include "sink/writer.h"
 #include "task/task.h"
 
@@ -49,9 +50,9 @@ struct LaneConfig {
   // Without a ledger: where a partition begins if the group has committed less, or nothing.
   std::map<ledger::Key, std::int64_t> positions;
   std::map<std::string, ledger::TopicState> topics;  // as the ledger knows them
-  postgres::TableInfo table;                         // as it was when the run began
-  std::shared_ptr<const postgres::TimeZone> zone;    // of sync.time_zone; nullptr for UTC
-  std::int64_t batch_bytes = 16 << 20;               // messages held for one batch
+  postgres::TableInfo table;  // as it was when the run began; none for a task of many
+  std::shared_ptr<const postgres::TimeZone> zone;  // of sync.time_zone; nullptr for UTC
+  std::int64_t batch_bytes = 16 << 20;             // messages held for one batch
 };
 
 // Figures since the lane began, and what it is doing. Copied under a lock once a batch.
@@ -157,7 +158,10 @@ class Lane {
   void finish_plan(Result<postgres::TableInfo> result);
   void go_on_behind_cuts();
   void finish_altering(Result<sink::Writer::Altered> result);
-  Result<bool> compile(postgres::TableInfo table);
+  Result<bool> compile(std::size_t number, postgres::TableInfo table);
+  void take_back(const ledger::Key& key, PartitionState& state, sink::PartitionRange& range,
+                 const sink::PartitionRange& before);
+  void read_table(std::size_t number);
   void retry_later(const Error& error, FailureClass failure, Phase phase);
   void start_positions(std::vector<ledger::Key> keys);
   Result<sink::Writer::Positions> positions_of_group(const std::vector<ledger::Key>& keys);
@@ -182,8 +186,7 @@ class Lane {
 
   std::unique_ptr<kafka::Consumer> consumer_;
   std::unique_ptr<sink::Writer> writer_;
-  std::optional<sink::Plan> plan_;
-  std::optional<sink::RowBuilder> builder_;
+  std::optional<sink::BatchBuilder> builder_;
   ledger::LaneProtocol protocol_;
   sink::Breaker breaker_;
   std::uint64_t sequence_ = 0;
@@ -213,11 +216,13 @@ class Lane {
   Async<Result<sink::Writer::Altered>> altering_;
   sink::Tally tally_;
   std::vector<ledger::Key> positions_for_;
-  bool plan_stale_ = false;
-  std::optional<sink::Demand> demand_;  // what the table is to be given before anything else
-  std::string alter_error_;             // the last one that may pass by itself
-  std::string last_demand_;             // what was asked for, and where: twice is fatal
-  std::string plan_error_;              // code and signature of the last plan error: twice is fatal
+  std::vector<std::size_t> stale_;      // tables to be read again before anything else
+  std::size_t reading_ = 0;             // the table that planning_ reads
+  std::optional<sink::Demand> demand_;  // what a table is to be given before anything else
+  std::size_t demand_table_ = 0;
+  std::string alter_error_;  // the last one that may pass by itself
+  std::string last_demand_;  // what was asked for, and where: twice is fatal
+  std::string plan_error_;   // code and signature of the last plan error: twice is fatal
 
   std::chrono::steady_clock::time_point retry_at_;
   std::optional<std::chrono::steady_clock::time_point> failing_since_;

@@ -88,7 +88,7 @@ bool Lane::release(const std::vector<kafka::TopicPartition>& partitions, bool lo
   if (flying) abandon();
   if (holds(*filling_, partitions)) {
     filling_->clear();
-    builder_->begin(filling_->batch, *plan_);
+    builder_->begin(filling_->batch);
   }
   commit_group_offsets(true);
   for (const auto& partition : partitions) {

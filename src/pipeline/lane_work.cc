@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "pipeline/failure.h"
 #include "pipeline/lane.h"
+#include "pipeline/look.h"
 
 namespace sluice::pipeline {
 
@@ -30,13 +31,13 @@ constexpr milliseconds kLongestRest{10};
 bool Lane::full() const {
   return static_cast<std::int64_t>(filling_->records.size()) >= row_limit_ ||
          filling_->held >= config_.batch_bytes ||
-         static_cast<std::int64_t>(filling_->batch.bytes.size()) >= config_.batch_bytes ||
-         filling_->batch.shapes.size() > kShapesLimit;
+         static_cast<std::int64_t>(filling_->batch.bytes()) >= config_.batch_bytes ||
+         filling_->batch.shapes() > kShapesLimit;
 }
 
 void Lane::fill() {
-  if (stopping_ || release_by_ || positions_unknown_ || plan_stale_ || demand_ ||
-      filling_->closed) {
+  if (stopping_ || release_by_ || positions_unknown_ || !stale_.empty() || demand_ ||
+      builder_->wants_table() || filling_->closed) {
     return;
   }
   int taken = 0;
@@ -45,7 +46,7 @@ void Lane::fill() {
     while (!full() && !filling_->closed && taken < 4 * kChunk) {
       const std::size_t before = filling_->records.size();
       if (!fill_partition(key, state)) break;
-      if (done_) return;
+      if (done_ || builder_->wants_table()) return;
       taken += static_cast<int>(filling_->records.size() - before);
     }
   }
@@ -62,13 +63,14 @@ bool Lane::fill_partition(const ledger::Key& key, PartitionState& state) {
     return false;
   }
   for (int i = 0; i < count; ++i) take(key, state, std::move(polled_[static_cast<std::size_t>(i)]));
-  if (event && !state.ended) handle_event(key, state, *event);
+  if (event && !state.ended && !builder_->wants_table()) handle_event(key, state, *event);
   return true;
 }
 
 void Lane::take(const ledger::Key& key, PartitionState& state, kafka::Record record) {
-  // Below the position: fetched before a seek. Behind a cut: not to be applied.
-  if (state.ended || record.offset() < state.next) return;
+  // Below the position: fetched before a seek. Behind a cut: not to be applied. Behind a message
+  // whose table is unknown: it comes again.
+  if (state.ended || record.offset() < state.next || builder_->wants_table()) return;
   if (!filling_->has_messages()) {
     filling_->opened = steady_clock::now();
     filling_->batch.first_sequence = sequence_;
@@ -81,6 +83,7 @@ void Lane::take(const ledger::Key& key, PartitionState& state, kafka::Record rec
   sink::Batch& batch = filling_->batch;
   const std::uint16_t index = batch.partition_index(key, state.next);
   sink::PartitionRange& range = batch.partitions[index];
+  const sink::PartitionRange before = range;
   const std::int64_t offset = record.offset();
   range.to = state.next = offset + 1;
   range.last_offset = offset;
@@ -89,14 +92,15 @@ void Lane::take(const ledger::Key& key, PartitionState& state, kafka::Record rec
   filling_->timestamps_ms.push_back(range.last_timestamp_ms);
   filling_->bytes += static_cast<std::int64_t>(record.key().size() + record.value().size());
   filling_->records.push(std::move(record));
-  const auto added = builder_->add(batch, *plan_, filling_->records, index);
+  const auto added = builder_->add(batch, filling_->records, index);
+  if (added == sink::BatchBuilder::Added::kNewTable) return take_back(key, state, range, before);
   filling_->held += static_cast<std::int64_t>(filling_->records.shrink_last());
-  if (added == sink::RowBuilder::Added::kStop) {
+  if (added == sink::BatchBuilder::Added::kStop) {
     state.ended = true;
     filling_->closed = true;  // what lies before is applied, then the task says what it needs
     return;
   }
-  if (added != sink::RowBuilder::Added::kFailure) return;
+  if (added != sink::BatchBuilder::Added::kFailure) return;
   if (config_.task->on_failure == task::OnFailure::kRetain) {
     state.ended = true;
     filling_->closed = true;  // what lies before is applied, then the task halts
@@ -109,6 +113,20 @@ void Lane::take(const ledger::Key& key, PartitionState& state, kafka::Record rec
                     "Correct the mapping or the producer, or raise `breaker`.")
                    .value());
   }
+}
+
+// The last message waits until its table is known: what lies before it stays where it is.
+void Lane::take_back(const ledger::Key& key, PartitionState& state, sink::PartitionRange& range,
+                     const sink::PartitionRange& before) {
+  const message::Message message = filling_->records.at(filling_->records.size() - 1);
+  --sequence_;
+  filling_->timestamps_ms.pop_back();
+  filling_->bytes -= static_cast<std::int64_t>(message.key.size() + message.value.size());
+  state.next = message.offset;
+  state.maybe_more = true;
+  range = before;
+  filling_->records.drop_last();
+  if (auto done = consumer_->seek(partition_of(key), state.next); !done) end_failed(done.error());
 }
 
 void Lane::handle_event(const ledger::Key& key, PartitionState& state,
@@ -180,16 +198,15 @@ void Lane::start_work() {
     return;
   }
   if (working() || now < retry_at_) return;
-  if (plan_stale_) {
-    auto name = postgres::parse_table_name(config_.task->target.table);
-    SLUICE_CHECK(name.has_value());
-    planning_ = writer_->read_table(std::move(*name));
-    planning_.start();
+  if (!stale_.empty()) {
+    read_table(stale_.front());
   } else if (demand_) {
-    auto name = postgres::parse_table_name(config_.task->target.table);
-    SLUICE_CHECK(name.has_value());
-    altering_ = writer_->alter(std::move(*name), plan_->table.oid, *demand_, plan_->schema_changes);
+    const sink::Plan& plan = builder_->plan(demand_table_);
+    altering_ = writer_->alter(builder_->name(demand_table_), plan.table.oid, *demand_,
+                               plan.schema_changes);
     altering_.start();
+  } else if (builder_->wants_table() && !filling_->closed) {
+    read_table(builder_->tables());
   } else if (positions_unknown_) {
     std::vector<ledger::Key> keys;
     for (const auto& [key, state] : partitions_) keys.push_back(key);
@@ -209,13 +226,12 @@ void Lane::start_work() {
     if (!retry_in_flight_) {
       std::swap(filling_, in_flight_);
       filling_->clear();
-      builder_->begin(filling_->batch, *plan_);
+      builder_->begin(filling_->batch);
       if (in_flight_->has_messages() == false) end_only_at_ = now;
     }
     retry_in_flight_ = false;
     applying_since_ = now;
-    applying_ =
-        writer_->apply(in_flight_->batch, *plan_, in_flight_->records, protocol_, breaker_, tally_);
+    applying_ = writer_->apply(in_flight_->batch, in_flight_->records, protocol_, breaker_, tally_);
     applying_.start();
   } else if (writer_->connected() && now - last_use_ > kIdleConnection) {
     writer_->drop();  // 200 idle tasks must not be 200 backends
@@ -224,6 +240,15 @@ void Lane::start_work() {
     last_use_ = now;
     finish_work();
   }
+}
+
+// A table that is new to the task may be one that messages make.
+void Lane::read_table(std::size_t number) {
+  reading_ = number;
+  const bool is_new = number == builder_->tables();
+  planning_ = writer_->read_table(is_new ? builder_->wanted() : builder_->name(number),
+                                  is_new && config_.task->makes_tables());
+  planning_.start();
 }
 
 void Lane::finish_work() {
@@ -254,12 +279,14 @@ void Lane::finish_apply(sink::Outcome outcome) {
     case Kind::kRetry:
       retry_in_flight_ = true;
       if (outcome.failure == FailureClass::kPlan) {
-        const std::string again = outcome.error.code + ' ' + plan_->table.signature;
+        SLUICE_CHECK(!outcome.tables.empty());
+        const std::size_t first = outcome.tables.front();
+        const std::string again = outcome.error.code + ' ' + builder_->plan(first).table.signature;
         if (outcome.error.code != "signature" && plan_error_ == again) {
           return end_failed(std::move(outcome.error));
         }
         plan_error_ = again;
-        plan_stale_ = true;
+        stale_ = std::move(outcome.tables);
         return;
       }
       if (outcome.error.code == "57014" && in_flight_->records.size() > 1) {
@@ -351,6 +378,7 @@ void Lane::stop_at(sink::Stop stop) {
   where += stop.error.remedy;
   if (!stop.demand || last_demand_ == where) return end_failed(std::move(stop.error));
   last_demand_ = std::move(where);
+  demand_table_ = stop.table;
   demand_ = std::move(stop.demand);
 }
 
@@ -371,7 +399,7 @@ void Lane::finish_altering(Result<sink::Writer::Altered> result) {
                                                {"column", alteration.column},
                                                {"sql", alteration.sql}});
   }
-  if (auto compiled = compile(std::move(result->table)); !compiled) {
+  if (auto compiled = compile(demand_table_, std::move(result->table)); !compiled) {
     return end_failed(compiled.error());
   }
   demand_.reset();
@@ -446,30 +474,44 @@ void Lane::report_failures() {
 }
 
 void Lane::finish_plan(Result<postgres::TableInfo> result) {
+  const bool is_new = reading_ == builder_->tables();
   if (!result) {
     FailureClass failure = classify(result.error(), Phase::kRead);
     if (failure == FailureClass::kPlan) failure = FailureClass::kFatal;  // the table is gone
+    // What does not need it goes on.
+    if (is_new && filling_->has_messages()) filling_->closed = true;
     return retry_later(result.error(), failure, Phase::kRead);
   }
-  if (plan_->table.oid != 0 && result->oid != plan_->table.oid) {
-    return end_failed(fail(Domain::kLedger, "another_table",
-                           fmt::format("{} is another table than when the task began (dropped and "
-                                       "created again?)",
-                                       plan_->target),
-                           "If that is meant, start with --adopt to go on, or with --reset to "
-                           "begin again.")
-                          .value());
+  if (!is_new) {
+    const sink::Plan& plan = builder_->plan(reading_);
+    if (plan.table.oid != 0 && result->oid != plan.table.oid) {
+      return end_failed(fail(Domain::kLedger, "another_table",
+                             fmt::format("{} is another table than when the task began (dropped "
+                                         "and created again?)",
+                                         plan.target),
+                             "If that is meant, start with --adopt to go on, or with --reset to "
+                             "begin again.")
+                            .value());
+    }
+  } else if (auto apart = apart_from_ledger(*result, config_.task->target.ledger_schema); !apart) {
+    return end_failed(apart.error());
   }
-  if (auto compiled = compile(std::move(*result)); !compiled) return end_failed(compiled.error());
-  plan_stale_ = false;
-  const auto form =
-      plan_->binary && config_.task->tuning.copy_format != task::Tuning::CopyFormat::kText
-          ? sink::Form::kBinary
-          : sink::Form::kText;
-  builder_->rebuild(in_flight_->batch, *plan_, in_flight_->records, form);
-  builder_->rebuild(filling_->batch, *plan_, filling_->records, form);
+  if (auto compiled = compile(reading_, std::move(*result)); !compiled) {
+    return end_failed(compiled.error());
+  }
+  if (is_new) {
+    log::info("a table joins the task", {{"task", config_.task->name},
+                                         {"lane", number_},
+                                         {"table", builder_->plan(reading_).target}});
+    return;
+  }
+  stale_.erase(stale_.begin());
+  if (!stale_.empty()) return;
+  builder_->rebuild(in_flight_->batch, in_flight_->records);
+  builder_->rebuild(filling_->batch, filling_->records);
   go_on_behind_cuts();
-  log::info("the table was altered: compiled anew", {{"task", config_.task->name}});
+  log::info("the table was altered: compiled anew",
+            {{"task", config_.task->name}, {"table", builder_->plan(reading_).target}});
 }
 
 // After batches were encoded anew: a message that ended its partition may fit now. What came behind

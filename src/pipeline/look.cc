@@ -19,12 +19,6 @@ namespace {
 constexpr milliseconds kTimeout{10'000};
 constexpr seconds kQueryTime{60};
 
-// Whether messages may bring the table into being.
-bool makes_table(const task::Task& task) {
-  return task.sync.mirrors() && (task.sync.schema_changes == task::SchemaChanges::kApplySafe ||
-                                 task.sync.schema_changes == task::SchemaChanges::kApplyAll);
-}
-
 }  // namespace
 
 Result<SourceLook> reach_source(const TaskSource& source, const std::string& client_id) {
@@ -48,7 +42,7 @@ Result<SourceLook> reach_source(const TaskSource& source, const std::string& cli
 
 Result<postgres::TableInfo> find_table(postgres::Connection& db, const task::Task& task,
                                        const postgres::TableName& name) {
-  if (!makes_table(task)) return db.drive(postgres::read_table(db, name));
+  if (!task.makes_tables()) return db.drive(postgres::read_table(db, name));
   return db.drive(sink::find_table(db, name, task.target.ledger_schema));
 }
 
@@ -70,18 +64,54 @@ Result<TargetLook> reach_target(const TaskSource& source, const std::string& app
   auto served = serves(source.task.target.level, db.server_version());
   if (!served) return fail(served.error());
   db.set_deadline(steady_clock::now() + kQueryTime);
-  auto name = postgres::parse_table_name(source.task.target.table);
-  if (!name) return fail(name.error());
-  auto table = find_table(db, source.task, *name);
-  if (!table) return fail(table.error());
-  look.table = std::move(*table);
-  if (auto apart = apart_from_ledger(look.table, look.handle.schema); !apart) {
-    return fail(apart.error());
+  if (!source.task.has_many_tables()) {
+    auto name = postgres::parse_table_name(source.task.target.table);
+    if (!name) return fail(name.error());
+    auto table = find_table(db, source.task, *name);
+    if (!table) return fail(table.error());
+    look.table = std::move(*table);
+    if (auto apart = apart_from_ledger(look.table, look.handle.schema); !apart) {
+      return fail(apart.error());
+    }
   }
   auto zone = read_zone(db, source.task.sync.time_zone);
   if (!zone) return fail(zone.error());
   look.zone = std::move(*zone);
   return look;
+}
+
+tl::expected<sink::BatchBuilder, std::vector<Error>> start_builder(
+    const TargetLook& target, const task::Task& task, sink::BatchBuilder::Options options) {
+  using Errors = std::vector<Error>;
+  auto builder = sink::BatchBuilder::create(task, options);
+  if (!builder) return tl::unexpected(Errors{builder.error()});
+  if (task.has_many_tables()) return std::move(*builder);
+  auto plan = sink::compile(task, target.table, target.zone);
+  if (!plan) return tl::unexpected(std::move(plan.error()));
+  auto set = builder->set_table(0, std::move(*plan));
+  if (!set) return tl::unexpected(Errors{set.error()});
+  return std::move(*builder);
+}
+
+Result<sink::BatchBuilder::Added> add_record(postgres::Connection& db, const task::Task& task,
+                                             std::shared_ptr<const postgres::TimeZone> zone,
+                                             sink::BatchBuilder& builder, sink::Batch& batch,
+                                             sink::Records& records, std::uint16_t partition) {
+  while (true) {
+    const auto added = builder.add(batch, records, partition);
+    if (added != sink::BatchBuilder::Added::kNewTable) return added;
+    db.set_deadline(steady_clock::now() + kQueryTime);
+    auto table = find_table(db, task, builder.wanted());
+    if (!table) return fail(table.error());
+    if (auto apart = apart_from_ledger(*table, task.target.ledger_schema); !apart) {
+      return fail(apart.error());
+    }
+    auto plan = sink::compile(task, std::move(*table), zone, builder.tables());
+    if (!plan) return fail(plan.error().front());
+    if (auto set = builder.set_table(builder.tables(), std::move(*plan)); !set) {
+      return fail(set.error());
+    }
+  }
 }
 
 Result<bool> serves(task::Level level, int server_version) {

@@ -15,6 +15,7 @@
 #include "pipeline/positions.h"
 #include "postgres/catalog.h"
 #include "postgres/connection.h"
+#include "sink/batch_builder.h"
 
 namespace sluice::pipeline {
 
@@ -29,8 +30,8 @@ Result<SourceLook> reach_source(const TaskSource& source, const std::string& cli
 struct TargetLook {
   std::unique_ptr<postgres::Connection> connection;
   postgres::Endpoint endpoint;
-  ledger::Handle handle;  // without a uid
-  postgres::TableInfo table;
+  ledger::Handle handle;                           // without a uid
+  postgres::TableInfo table;                       // none for a task of many tables
   std::shared_ptr<const postgres::TimeZone> zone;  // of sync.time_zone; nullptr for UTC
 };
 // A connection failure comes explained. Error if the table lies in the ledger's schema, or
@@ -41,6 +42,15 @@ Result<TargetLook> reach_target(const TaskSource& source, const std::string& app
 // there is none.
 Result<postgres::TableInfo> find_table(postgres::Connection& db, const task::Task& task,
                                        const postgres::TableName& name);
+
+// The task's tables as they are met; the one of a task that has one is there already.
+tl::expected<sink::BatchBuilder, std::vector<Error>> start_builder(
+    const TargetLook& target, const task::Task& task, sink::BatchBuilder::Options options);
+// BatchBuilder::add(), which reads tables that it wants through `db`. Error: of such a table.
+Result<sink::BatchBuilder::Added> add_record(postgres::Connection& db, const task::Task& task,
+                                             std::shared_ptr<const postgres::TimeZone> zone,
+                                             sink::BatchBuilder& builder, sink::Batch& batch,
+                                             sink::Records& records, std::uint16_t partition);
 
 // Whether the server is one that target.level means.
 Result<bool> serves(task::Level level, int server_version);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <limits>
+#include <set>
 #include <tuple>
 
 #include "pipeline/look.h"
@@ -20,8 +21,6 @@ using std::chrono::seconds;
 using std::chrono::steady_clock;
 
 namespace {
-
-constexpr std::string_view kTable = "pg_temp.sluice_preview";
 
 using Becomes = PreviewedMessage::Becomes;
 using CellKind = PreviewCell::Kind;
@@ -69,7 +68,7 @@ class Previewing {
   LedgerLook look_at_target(const SourceLook& from) {
     const auto give_up = [&](std::vector<Error> errors) {
       preview_.target_errors = std::move(errors);
-      plan_.reset();
+      builder_.reset();
       return LedgerLook();
     };
     auto reached = reach_target(source_, "sluice preview");
@@ -77,38 +76,40 @@ class Previewing {
     target_ = std::move(*reached);
     auto past = read_past(target_, from, source_.task);
     if (!past) return give_up({past.error()});
-    auto plan = sink::compile(source_.task, target_.table, target_.zone);
-    if (!plan) return give_up(std::move(plan.error()));
-    plan_ = std::move(*plan);
-    auto builder =
-        sink::RowBuilder::create(*plan_, task::Tuning::CopyFormat::kText, /*retain=*/false);
-    if (!builder) return give_up({builder.error()});
+    auto builder = start_builder(
+        target_, source_.task,
+        {.copy_format = task::Tuning::CopyFormat::kText, .on_demand = sink::OnDemand::kNote});
+    if (!builder) return give_up(std::move(builder.error()));
     builder_ = std::move(*builder);
-    builder_->set_on_demand(sink::RowBuilder::OnDemand::kNote);
-    if (auto made = make_table(); !made) return give_up({made.error()});
+    db().set_deadline(steady_clock::now() + seconds(60));
+    auto begun = db().drive(db().query(fmt::format(
+        "BEGIN; SELECT set_config('statement_timeout', '60s', true), {}, {}",
+        Connection::idle_timeout("0"), sink::reading_settings(source_.task.sync.time_zone))));
+    if (!begun) return give_up({begun.error()});
     for (const auto& column : target_.table.columns) {
-      const bool fed = std::any_of(plan_->columns.begin(), plan_->columns.end(),
+      const auto& columns = builder_->plan().columns;
+      const bool fed = std::any_of(columns.begin(), columns.end(),
                                    [&](const auto& each) { return each.name == column.name; });
       if (!fed) preview_.left.push_back(column.name);
     }
     return std::move(*past);
   }
 
-  Result<bool> make_table() {
+  // Where rows of a table are put, to be read back.
+  Result<std::string> table_for(std::size_t number) {
+    const sink::Plan& plan = builder_->plan(number);
+    const std::string name = fmt::format("sluice_preview_{}", number);
+    if (!made_.insert(number).second) return name;
     std::string columns;
-    for (const auto& column : plan_->columns) {
-      const auto* info = target_.table.find(column.name);
+    for (const auto& column : plan.columns) {
+      const auto* info = plan.table.find(column.name);
       columns += fmt::format("{}{} {}", columns.empty() ? "" : ", ",
                              Connection::identifier(column.name), info->type.name);
     }
-    db().set_deadline(steady_clock::now() + seconds(60));
-    auto made = db().drive(db().query(
-        fmt::format("BEGIN; SELECT set_config('statement_timeout', '60s', true), "
-                    "{}, {}; "
-                    "CREATE TEMPORARY TABLE sluice_preview ({}) ON COMMIT DROP",
-                    Connection::idle_timeout("0"), sink::reading_settings(*plan_), columns)));
+    auto made = db().drive(
+        db().query(fmt::format("CREATE TEMPORARY TABLE {} ({}) ON COMMIT DROP", name, columns)));
     if (!made) return fail(made.error());
-    return true;
+    return name;
   }
 
   void take(const ledger::Key& key, kafka::Record record) {
@@ -119,29 +120,36 @@ class Previewing {
     if (!record.key_null()) shown.message_key = cut(record.key());
     if (!record.value_null()) shown.value = cut(record.value());
     shown.value_bytes = static_cast<std::int64_t>(record.value().size());
-    if (plan_) become(shown, std::move(record));
+    if (builder_) become(shown, std::move(record));
     preview_.messages.push_back(std::move(shown));
   }
 
   void become(PreviewedMessage& shown, kafka::Record record) {
     sink::Batch batch;
     RecordList records(batch);
-    builder_->begin(batch, *plan_);
+    builder_->begin(batch);
     const std::uint16_t partition = batch.partition_index(shown.key, shown.offset);
     records.push(std::move(record));
-    switch (builder_->add(batch, *plan_, records, partition)) {
-      case sink::RowBuilder::Added::kNothing:
-      case sink::RowBuilder::Added::kStop:
+    const auto added =
+        add_record(db(), source_.task, target_.zone, *builder_, batch, records, partition);
+    if (!added) return refuse(shown, added.error());
+    switch (*added) {
+      case sink::BatchBuilder::Added::kNothing:
+      case sink::BatchBuilder::Added::kStop:
+      case sink::BatchBuilder::Added::kNewTable:
         shown.becomes = Becomes::kNothing;
         return;
-      case sink::RowBuilder::Added::kFailure:
+      case sink::BatchBuilder::Added::kFailure:
         shown.becomes = Becomes::kFailure;
         shown.error = std::move(batch.failures.front().error);
         return;
-      case sink::RowBuilder::Added::kRow:
+      case sink::BatchBuilder::Added::kRow:
         break;
     }
-    const sink::Row& row = batch.rows.front();
+    const std::size_t number = batch.record_tables.front();
+    const sink::TableRows& rows = batch.tables[number];
+    const sink::Row& row = rows.rows.front();
+    if (source_.task.has_many_tables()) shown.table = rows.plan->table.qualified();
     if (row.operation == sink::Operation::kTruncate) {
       shown.becomes = Becomes::kNothing;
       return;
@@ -149,24 +157,26 @@ class Previewing {
     const bool deletes =
         row.operation != sink::Operation::kWrite && row.operation != sink::Operation::kUpdateEqual;
     shown.becomes = deletes ? Becomes::kDelete : Becomes::kRow;
-    fill(shown, batch, row, deletes);
+    fill(shown, number, rows, row, deletes);
   }
 
   // The row as it is sent, then as PostgreSQL has taken it.
-  void fill(PreviewedMessage& shown, const sink::Batch& batch, const sink::Row& row, bool deletes) {
+  void fill(PreviewedMessage& shown, std::size_t number, const sink::TableRows& rows,
+            const sink::Row& row, bool deletes) {
+    const sink::Plan& plan = *rows.plan;
     const std::size_t count =
-        deletes ? static_cast<std::size_t>(plan_->key_columns) : plan_->columns.size();
+        deletes ? static_cast<std::size_t>(plan.key_columns) : plan.columns.size();
     std::string names;
     std::string shows;
     std::vector<std::size_t> asked;  // the cells that are sent
     for (std::size_t i = 0; i < count; ++i) {
-      const sink::PlanColumn& column = plan_->columns[i];
-      const auto* info = target_.table.find(column.name);
+      const sink::PlanColumn& column = plan.columns[i];
+      const auto* info = plan.table.find(column.name);
       PreviewCell cell;
       cell.column = column.name;
       cell.type = info->type.name;
       cell.field = column.field;
-      const char state = deletes ? sink::Shape::kPresent : batch.shapes[row.shape].states[i];
+      const char state = deletes ? sink::Shape::kPresent : rows.shapes[row.shape].states[i];
       if (state == sink::Shape::kPresent) {
         const std::string name = Connection::identifier(column.name);
         const char* comma = names.empty() ? "" : ", ";
@@ -182,9 +192,9 @@ class Previewing {
       shown.cells.push_back(std::move(cell));
     }
     if (asked.empty()) return;
-    std::string sent(batch.bytes.view(row.begin, row.length));
+    std::string sent(rows.bytes.view(row.begin, row.length));
     if (row.operation == sink::Operation::kMove) sent = sent.substr(0, row.key_length) + '\n';
-    auto taken = ask(names, shows, sent);
+    auto taken = ask(number, names, shows, sent);
     if (!taken) return refuse(shown, std::move(taken.error()));
     for (std::size_t i = 0; i < asked.size(); ++i) {
       PreviewCell& cell = shown.cells[asked[i]];
@@ -195,10 +205,10 @@ class Previewing {
       }
       cell.kind = CellKind::kNull;
       // Not in the temporary table: there it would fall on what a row leaves to its default, too.
-      if (!target_.table.find(cell.column)->not_null) continue;
+      if (!plan.table.find(cell.column)->not_null) continue;
       Error error = fail(Domain::kPostgres, "23502",
                          fmt::format("column \"{}\" of {} may not be null", cell.column,
-                                     target_.table.qualified()))
+                                     plan.table.qualified()))
                         .value();
       error.column = cell.column;
       return refuse(shown, std::move(error));
@@ -211,17 +221,19 @@ class Previewing {
     shown.error = std::move(error);
   }
 
-  Result<postgres::Rows> ask(const std::string& names, const std::string& shows,
+  Result<postgres::Rows> ask(std::size_t number, const std::string& names, const std::string& shows,
                              std::string_view line) {
+    auto table = table_for(number);
+    if (!table) return fail(table.error());
     db().set_deadline(steady_clock::now() + seconds(90));
     auto copied = db().drive(db().copy_in(
-        fmt::format("SAVEPOINT sluice; COPY {} ({}) FROM STDIN", kTable, names), {line}));
+        fmt::format("SAVEPOINT sluice; COPY {} ({}) FROM STDIN", *table, names), {line}));
     if (!copied) {
       if (db().is_open()) (void)db().drive(db().query("ROLLBACK TO SAVEPOINT sluice"));
       return fail(copied.error());
     }
     auto taken = db().drive(
-        db().query(fmt::format("SELECT {} FROM {}; ROLLBACK TO SAVEPOINT sluice", shows, kTable)));
+        db().query(fmt::format("SELECT {} FROM {}; ROLLBACK TO SAVEPOINT sluice", shows, *table)));
     if (!taken) return fail(taken.error());
     return taken->front();
   }
@@ -231,8 +243,8 @@ class Previewing {
   const bool from_start_;
   const StopSignal stop_;
   TargetLook target_;
-  std::optional<sink::Plan> plan_;
-  std::optional<sink::RowBuilder> builder_;
+  std::optional<sink::BatchBuilder> builder_;
+  std::set<std::size_t> made_;  // tables of table_for()
   Preview preview_;
 };
 

@@ -45,6 +45,7 @@ struct PreviewedMessage {
   std::optional<std::string> value;        // bytes; none: a tombstone
   std::int64_t value_bytes = 0;            // before it was cut
   Becomes becomes = Becomes::kNothing;
+  std::string table;               // qualified; of a task of many tables
   std::vector<PreviewCell> cells;  // of kDelete: the key's; of kFailure: none
   std::optional<Error> error;      // kFailure
 };

@@ -17,6 +17,8 @@ class RecordList final : public sink::Records {
   explicit RecordList(const sink::Batch& batch) : batch_(batch) {}
 
   void push(kafka::Record record) { records_.push_back(std::move(record)); }
+  // Takes the last record back out; it must not be shrunk.
+  void drop_last() { records_.pop_back(); }
   // Lets go of what the last record shares with others before it: views of it are void. Returns
   // how many bytes of its key and value are still held.
   std::size_t shrink_last();

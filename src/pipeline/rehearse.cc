@@ -1,6 +1,7 @@
 #include "pipeline/rehearse.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <chrono>
@@ -54,13 +55,11 @@ class Rehearsing {
       report_.waiting += std::max<std::int64_t>(0, reached->watermarks[key].end - next);
     }
     positions_ = *positions;
-    auto plan = sink::compile(task_, target_.table, target_.zone);
-    if (!plan) return fail(plan.error().front());
-    plan_ = std::move(*plan);
-    auto builder = sink::RowBuilder::create(plan_, task_.tuning.copy_format, /*retain=*/false);
-    if (!builder) return fail(builder.error());
+    auto builder = start_builder(
+        target_, task_,
+        {.copy_format = task_.tuning.copy_format, .on_demand = sink::OnDemand::kNote});
+    if (!builder) return fail(builder.error().front());
     builder_ = std::move(*builder);
-    builder_->set_on_demand(sink::RowBuilder::OnDemand::kNote);
     auto reader = SampleReader::create(source_, *positions, reached->watermarks);
     if (!reader) return fail(reader.error());
     return write(*reader, count);
@@ -75,12 +74,12 @@ class Rehearsing {
     config.on_failure = task::OnFailure::kDiscard;  // bad rows are set aside, the rest is written
     config.classify = &classify;
     sink::Writer writer(std::move(config));
-    if (auto begun = writer.drive(writer.begin_apart(plan_)); !begun) {
+    if (auto begun = writer.drive(writer.begin_apart(task_)); !begun) {
       return stopped(begun.error());
     }
     while (report_.messages < count) {
       Piece piece;
-      builder_->begin(piece.batch, plan_);
+      builder_->begin(piece.batch);
       piece.batch.first_sequence = static_cast<std::uint64_t>(report_.messages);
       auto read = reader.read(
           std::min(count - report_.messages, task_.tuning.batch_rows), task_.tuning.batch_rows,
@@ -90,9 +89,10 @@ class Rehearsing {
           },
           stop_);
       if (!read) return fail(read.error());
+      if (no_table_) return fail(*no_table_);
       if (*read == 0) break;
       const auto began = steady_clock::now();
-      auto written = writer.drive(writer.write_apart(piece.batch, plan_, piece.records));
+      auto written = writer.drive(writer.write_apart(piece.batch, piece.records));
       report_.seconds += duration<double>(steady_clock::now() - began).count();
       if (!written) return stopped(written.error());
       report_.messages += *read;
@@ -111,7 +111,9 @@ class Rehearsing {
   void take(Piece& piece, const ledger::Key& key, kafka::Record record) {
     const std::uint16_t partition = piece.batch.partition_index(key, positions_[key]);
     piece.records.push(std::move(record));
-    builder_->add(piece.batch, plan_, piece.records, partition);
+    auto added = add_record(*target_.connection, task_, target_.zone, *builder_, piece.batch,
+                            piece.records, partition);
+    if (!added && !no_table_) no_table_ = added.error();
   }
 
   void count_failures(const Piece& piece) {
@@ -176,16 +178,20 @@ class Rehearsing {
   }
 
   void find_holders() {
+    std::vector<postgres::Oid> tables;
+    for (std::size_t i = 0; i < builder_->tables(); ++i) {
+      tables.push_back(builder_->plan(i).table.oid);
+    }
     postgres::Connection& db = *target_.connection;
     db.set_deadline(steady_clock::now() + seconds(10));
     auto rows = db.drive(db.query(fmt::format(
         "SELECT DISTINCT format('pid %s, user %s, %s, %s, since %s', l.pid, a.usename, "
         "coalesce(nullif(a.application_name, ''), 'unnamed'), l.mode, "
         "date_trunc('second', a.xact_start)) FROM pg_locks l LEFT JOIN pg_stat_activity a "
-        "ON a.pid = l.pid WHERE l.locktype = 'relation' AND l.relation = {} AND l.granted AND "
+        "ON a.pid = l.pid WHERE l.locktype = 'relation' AND l.relation IN ({}) AND l.granted AND "
         "l.pid <> pg_backend_pid() AND l.database = (SELECT oid FROM pg_database WHERE datname = "
         "current_database()) LIMIT 10",
-        target_.table.oid)));
+        fmt::join(tables, ", "))));
     if (!rows) return;
     for (int i = 0; i < rows->front().size(); ++i) {
       report_.holders.emplace_back(rows->front().text(i, 0));
@@ -198,8 +204,8 @@ class Rehearsing {
   const StopSignal stop_;
   TargetLook target_;
   Positions positions_;
-  sink::Plan plan_;
-  std::optional<sink::RowBuilder> builder_;
+  std::optional<sink::BatchBuilder> builder_;
+  std::optional<Error> no_table_;  // of a message whose table cannot be written
   sink::Breaker breaker_;
   RehearsalReport report_;
 };

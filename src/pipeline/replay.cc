@@ -86,11 +86,8 @@ class Replaying {
     auto known = target_.connection->drive(ledger::read_task(*target_.connection, target_.handle));
     if (!known) return fail(known.error());
     report_.task_known = known->has_value();
-    auto plan = sink::compile(task_, target_.table, target_.zone);
-    if (!plan) return fail(plan.error().front());
-    plan_ = std::move(*plan);
-    auto builder = sink::RowBuilder::create(plan_, task_.tuning.copy_format, /*retain=*/false);
-    if (!builder) return fail(builder.error());
+    auto builder = start_builder(target_, task_, {.copy_format = task_.tuning.copy_format});
+    if (!builder) return fail(builder.error().front());
     builder_ = std::move(*builder);
     sink::WriterConfig config;
     config.conninfo = source_.conninfo;
@@ -116,7 +113,7 @@ class Replaying {
  private:
   // One transaction. False when there is nothing more.
   Result<bool> step(sink::Writer& writer) {
-    if (auto begun = writer.drive(writer.begin_apart(plan_)); !begun) return begun;
+    if (auto begun = writer.drive(writer.begin_apart(task_)); !begun) return begun;
     auto taken = writer.drive(
         ledger::take_letters(writer.active(), target_.handle, filter_, kLetters, kBytes));
     if (!taken) return fail(taken.error());
@@ -126,8 +123,8 @@ class Replaying {
     }
     LetterList letters(std::move(*taken));
     sink::Batch batch;
-    fill(batch, letters);
-    if (auto written = writer.drive(writer.write_apart(batch, plan_, letters)); !written) {
+    if (auto filled = fill(batch, letters); !filled) return filled;
+    if (auto written = writer.drive(writer.write_apart(batch, letters)); !written) {
       return written;
     }
     std::vector<ledger::FailedLetter> failed;
@@ -153,13 +150,16 @@ class Replaying {
     return true;
   }
 
-  void fill(sink::Batch& batch, LetterList& letters) {
-    builder_->begin(batch, plan_);
+  Result<bool> fill(sink::Batch& batch, LetterList& letters) {
+    builder_->begin(batch);
     while (letters.advance()) {
       const ledger::KeptLetter& letter = letters.letter(letters.size() - 1);
       const std::uint16_t partition = batch.partition_index(letter.key, letter.offset);
-      builder_->add(batch, plan_, letters, partition);
+      auto added = add_record(*target_.connection, task_, target_.zone, *builder_, batch, letters,
+                              partition);
+      if (!added) return fail(added.error());
     }
+    return true;
   }
 
   static ledger::FailedLetter failed_letter(std::int64_t id, const Error& error) {
@@ -179,8 +179,7 @@ class Replaying {
   ledger::LetterFilter filter_;  // what is left of it
   ReplayReport& report_;
   TargetLook target_;
-  sink::Plan plan_;
-  std::optional<sink::RowBuilder> builder_;
+  std::optional<sink::BatchBuilder> builder_;
 };
 
 }  // namespace

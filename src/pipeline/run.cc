@@ -216,12 +216,13 @@ class Supervisor {
     config_.batch_bytes = std::min(task_.tuning.batch_bytes, std::max<std::int64_t>(1, memory / 4));
     for (int i = 0; i < lanes; ++i) add_lane();
     note_lags();
-    log::info("running", {{"task", task_.name},
-                          {"lanes", lanes},
-                          {"partitions", static_cast<int>(opened_.watermarks.size())},
-                          {"group", opened_.group},
-                          {"table", opened_.table.qualified()},
-                          {"epoch", opened_.row.epoch}});
+    log::info("running",
+              {{"task", task_.name},
+               {"lanes", lanes},
+               {"partitions", static_cast<int>(opened_.watermarks.size())},
+               {"group", opened_.group},
+               {"table", task_.has_many_tables() ? task_.target.table : opened_.table.qualified()},
+               {"epoch", opened_.row.epoch}});
   }
 
   void add_lane() {

@@ -20,18 +20,18 @@ std::uint64_t prefix_of(std::string_view key, Form form) {
 
 }  // namespace
 
-void Compaction::sort(const Batch& batch, std::size_t from, std::size_t to) {
+void Compaction::sort(const TableRows& rows, std::size_t from, std::size_t to) {
   entries_.clear();
   for (std::size_t i = from; i < to; ++i) {
-    const Row& row = batch.rows[i];
+    const Row& row = rows.rows[i];
     // Moves come before all of them.
     const bool moves = row.operation == Operation::kMove || row.operation == Operation::kMoved;
     if (row.dead || moves) continue;
-    entries_.push_back({prefix_of(batch.key_of(row), batch.form), static_cast<std::uint32_t>(i)});
+    entries_.push_back({prefix_of(rows.key_of(row), rows.form), static_cast<std::uint32_t>(i)});
   }
   const auto less = [&](const Entry& a, const Entry& b) {
     if (a.prefix != b.prefix) return a.prefix < b.prefix;
-    const int order = batch.key_of(batch.rows[a.row]).compare(batch.key_of(batch.rows[b.row]));
+    const int order = rows.key_of(rows.rows[a.row]).compare(rows.key_of(rows.rows[b.row]));
     return order != 0 ? order < 0 : a.row < b.row;
   };
   if (!std::is_sorted(entries_.begin(), entries_.end(), less)) {
@@ -40,37 +40,37 @@ void Compaction::sort(const Batch& batch, std::size_t from, std::size_t to) {
 }
 
 // Behind the last entry with the key of entries_[first].
-std::size_t Compaction::key_end(const Batch& batch, std::size_t first) const {
+std::size_t Compaction::key_end(const TableRows& rows, std::size_t first) const {
   std::size_t last = first + 1;
-  const std::string_view key = batch.key_of(batch.rows[entries_[first].row]);
+  const std::string_view key = rows.key_of(rows.rows[entries_[first].row]);
   while (last < entries_.size() && entries_[last].prefix == entries_[first].prefix &&
-         batch.key_of(batch.rows[entries_[last].row]) == key) {
+         rows.key_of(rows.rows[entries_[last].row]) == key) {
     ++last;
   }
   return last;
 }
 
-void Compaction::fold(Batch& batch, const Plan& plan, std::size_t from, std::size_t to) {
+void Compaction::fold(TableRows& rows, const Plan& plan, std::size_t from, std::size_t to) {
   upserts_.clear();
   messages_.clear();
   deletes_.clear();
-  sort(batch, from, to);
+  sort(rows, from, to);
   for (std::size_t first = 0; first < entries_.size();) {
-    const std::size_t last = key_end(batch, first);
-    fold_key(batch, plan, first, last);
+    const std::size_t last = key_end(rows, first);
+    fold_key(rows, plan, first, last);
     first = last;
   }
 }
 
-std::vector<std::vector<Row>> Compaction::rounds(const Batch& batch, std::size_t from,
+std::vector<std::vector<Row>> Compaction::rounds(const TableRows& rows, std::size_t from,
                                                  std::size_t to) {
   std::vector<std::vector<Row>> rounds;
-  sort(batch, from, to);
+  sort(rows, from, to);
   for (std::size_t first = 0; first < entries_.size();) {
-    const std::size_t last = key_end(batch, first);
+    const std::size_t last = key_end(rows, first);
     if (rounds.size() < last - first) rounds.resize(last - first);
     for (std::size_t i = first; i < last; ++i) {
-      rounds[i - first].push_back(batch.rows[entries_[i].row]);
+      rounds[i - first].push_back(rows.rows[entries_[i].row]);
     }
     first = last;
   }
@@ -78,7 +78,7 @@ std::vector<std::vector<Row>> Compaction::rounds(const Batch& batch, std::size_t
 }
 
 // entries_[first, last) are the changes of one key, in order.
-void Compaction::fold_key(Batch& batch, const Plan& plan, std::size_t first, std::size_t last) {
+void Compaction::fold_key(TableRows& rows, const Plan& plan, std::size_t first, std::size_t last) {
   bool deleted = false;
   bool exists = false;
   std::int64_t messages = 0;
@@ -86,7 +86,7 @@ void Compaction::fold_key(Batch& batch, const Plan& plan, std::size_t first, std
   Row current;
   Row deletion;
   for (std::size_t i = first; i < last; ++i) {
-    const Row row = batch.rows[entries_[i].row];
+    const Row row = rows.rows[entries_[i].row];
     if (row.operation == Operation::kDelete) {
       deleted = true;
       deletion = row;
@@ -94,7 +94,7 @@ void Compaction::fold_key(Batch& batch, const Plan& plan, std::size_t first, std
       messages = 0;
     } else {
       const bool is_new = exists ? current.is_new : row.is_new;
-      current = exists && merges ? merge(batch, plan, current, row) : row;
+      current = exists && merges ? merge(rows, plan, current, row) : row;
       current.is_new = is_new;
       exists = true;
       ++messages;
@@ -107,16 +107,16 @@ void Compaction::fold_key(Batch& batch, const Plan& plan, std::size_t first, std
 }
 
 // `later` on top of `earlier`, which gives what later keeps and what only an insert sets.
-Row Compaction::merge(Batch& batch, const Plan& plan, const Row& earlier, const Row& later) {
-  const std::string early = batch.shapes[earlier.shape].states;
-  const std::string late = batch.shapes[later.shape].states;
+Row Compaction::merge(TableRows& rows, const Plan& plan, const Row& earlier, const Row& later) {
+  const std::string early = rows.shapes[earlier.shape].states;
+  const std::string late = rows.shapes[later.shape].states;
   if (!plan.insert_only && late.find(Shape::kKeep) == std::string::npos) return later;
   std::string states = late;
-  Buffer& out = batch.bytes;
+  Buffer& out = rows.bytes;
   out.reserve(earlier.length + later.length + 4);  // the views below stay valid while appending
-  Fields early_fields(batch.bytes.view(earlier.begin, earlier.length), batch.form);
-  Fields late_fields(batch.bytes.view(later.begin, later.length), batch.form);
-  const bool binary = batch.form == Form::kBinary;
+  Fields early_fields(rows.bytes.view(earlier.begin, earlier.length), rows.form);
+  Fields late_fields(rows.bytes.view(later.begin, later.length), rows.form);
+  const bool binary = rows.form == Form::kBinary;
   Row merged = later;
   merged.begin = static_cast<std::uint32_t>(out.size());
   if (binary) out.append_u16(0);
@@ -136,10 +136,10 @@ Row Compaction::merge(Batch& batch, const Plan& plan, const Row& earlier, const 
   end_row(out, merged.begin, binary, count);
   merged.length = static_cast<std::uint32_t>(out.size() - merged.begin);
   const Shape shape{
-      states, batch.shapes[earlier.shape].only_existing && batch.shapes[later.shape].only_existing};
-  const auto found = std::ranges::find(batch.shapes, shape);
-  merged.shape = static_cast<std::uint16_t>(found - batch.shapes.begin());
-  if (found == batch.shapes.end()) batch.shapes.push_back(shape);
+      states, rows.shapes[earlier.shape].only_existing && rows.shapes[later.shape].only_existing};
+  const auto found = std::ranges::find(rows.shapes, shape);
+  merged.shape = static_cast<std::uint16_t>(found - rows.shapes.begin());
+  if (found == rows.shapes.end()) rows.shapes.push_back(shape);
   return merged;
 }
 

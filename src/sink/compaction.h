@@ -17,13 +17,13 @@ namespace sluice::sink {
 class Compaction {
  public:
   // Folds the rows [from, to) of `batch` that are not dead. With on_absent: keep or update: false,
-  // changes of one key are merged into new rows: their bytes are appended to batch.bytes, so that
+  // changes of one key are merged into new rows: their bytes are appended to rows.bytes, so that
   // the slices in upserts() stay valid until the batch is cleared.
-  void fold(Batch& batch, const Plan& plan, std::size_t from, std::size_t to);
+  void fold(TableRows& rows, const Plan& plan, std::size_t from, std::size_t to);
 
   // The same rows unfolded, in rounds: the first change of each key, the second of each, and so on.
   // For changes of which the database says whether they count. Writes only.
-  std::vector<std::vector<Row>> rounds(const Batch& batch, std::size_t from, std::size_t to);
+  std::vector<std::vector<Row>> rounds(const TableRows& rows, std::size_t from, std::size_t to);
 
   // Rows to insert or update; copies of the batch's, or merged ones.
   const std::vector<Row>& upserts() const { return upserts_; }
@@ -38,10 +38,10 @@ class Compaction {
     std::uint64_t prefix = 0;  // of the key's bytes: decides most comparisons
     std::uint32_t row = 0;
   };
-  void sort(const Batch& batch, std::size_t from, std::size_t to);
-  std::size_t key_end(const Batch& batch, std::size_t first) const;
-  void fold_key(Batch& batch, const Plan& plan, std::size_t first, std::size_t last);
-  static Row merge(Batch& batch, const Plan& plan, const Row& earlier, const Row& later);
+  void sort(const TableRows& rows, std::size_t from, std::size_t to);
+  std::size_t key_end(const TableRows& rows, std::size_t first) const;
+  void fold_key(TableRows& rows, const Plan& plan, std::size_t first, std::size_t last);
+  static Row merge(TableRows& rows, const Plan& plan, const Row& earlier, const Row& later);
 
   std::vector<Entry> entries_;
   std::vector<Row> upserts_;

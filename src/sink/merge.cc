@@ -33,14 +33,14 @@ const std::string& newer_name(const Plan& plan) {
 
 // The staged rows that count, as FROM item `s`.
 std::string picked(const Plan& plan, Pick pick) {
-  if (pick == Pick::kAll) return fmt::format("{} AS s", kStage);
+  if (pick == Pick::kAll) return fmt::format("{} AS s", plan.stage);
   std::string order = plan.stage_sequence;
   if (pick == Pick::kNewest) {  // what is left if they come one by one
     order = fmt::format("{0} DESC NULLS LAST, CASE WHEN {0} IS NULL THEN -{1} ELSE {1} END",
                         quoted(newer_name(plan)), plan.stage_sequence);
   }
   return fmt::format("(SELECT DISTINCT ON ({0}) * FROM {1} ORDER BY {0}, {2}) AS s", key_list(plan),
-                     kStage, order);
+                     plan.stage, order);
 }
 
 // Whether the row `incoming` may change the row t, as a condition; empty: always.
@@ -185,12 +185,12 @@ std::string merge_sql(const Plan& plan, const std::string& states, const Staged&
 }
 
 std::string twice_sql(const Plan& plan) {
-  return fmt::format("SELECT 1 FROM {} GROUP BY {} HAVING count(*) > 1 LIMIT 1", kStage,
+  return fmt::format("SELECT 1 FROM {} GROUP BY {} HAVING count(*) > 1 LIMIT 1", plan.stage,
                      key_list(plan));
 }
 
 std::string missing_sql(const Plan& plan) {
-  return fmt::format("SELECT s.{} FROM {} AS s WHERE {}", plan.stage_sequence, kStage,
+  return fmt::format("SELECT s.{} FROM {} AS s WHERE {}", plan.stage_sequence, plan.stage,
                      not_there(plan));
 }
 
@@ -199,17 +199,17 @@ std::string staged_columns(const Plan& plan) {
   return fmt::format("{}, {}, {}", list, plan.stage_sequence, plan.stage_shape);
 }
 
-void append_staged(const Batch& batch, const Plan& plan, const Row& row, std::int64_t sequence,
+void append_staged(const TableRows& rows, const Plan& plan, const Row& row, std::int64_t sequence,
                    Buffer& out) {
-  const std::string& states = batch.shapes[row.shape].states;
-  const std::string_view slice = batch.bytes.view(row.begin, row.length);
-  const bool binary = batch.form == Form::kBinary;
+  const std::string& states = rows.shapes[row.shape].states;
+  const std::string_view slice = rows.bytes.view(row.begin, row.length);
+  const bool binary = rows.form == Form::kBinary;
   const bool whole = states.find_first_not_of(Shape::kPresent) == std::string::npos;
   if (binary) out.append_u16(static_cast<std::uint16_t>(plan.columns.size() + 2));
   if (whole) {
     out.append(binary ? slice.substr(2) : slice.substr(0, slice.size() - 1));
   } else {
-    Fields fields(slice, batch.form);
+    Fields fields(slice, rows.form);
     for (std::size_t i = 0; i < states.size(); ++i) {
       if (!binary && i > 0) out.append('\t');
       if (states[i] == Shape::kPresent) {

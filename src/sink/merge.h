@@ -50,7 +50,7 @@ std::string missing_sql(const Plan& plan);
 std::string staged_columns(const Plan& plan);
 // Appends `row` as a row of all columns: NULL where its shape leaves one out, then `sequence` and
 // the shape.
-void append_staged(const Batch& batch, const Plan& plan, const Row& row, std::int64_t sequence,
+void append_staged(const TableRows& rows, const Plan& plan, const Row& row, std::int64_t sequence,
                    Buffer& out);
 
 }  // namespace sluice::sink

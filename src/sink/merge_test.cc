@@ -18,44 +18,44 @@ Plan plan_of(task::Write write) {
   return plan;
 }
 
-Row add(Batch& batch, const std::string& bytes, const std::string& states) {
+Row add(TableRows& rows, const std::string& bytes, const std::string& states) {
   Row row;
-  row.begin = static_cast<std::uint32_t>(batch.bytes.size());
+  row.begin = static_cast<std::uint32_t>(rows.bytes.size());
   row.length = static_cast<std::uint32_t>(bytes.size());
-  row.shape = static_cast<std::uint16_t>(batch.shapes.size());
-  batch.shapes.push_back({states});
-  batch.bytes.append(bytes);
-  batch.rows.push_back(row);
+  row.shape = static_cast<std::uint16_t>(rows.shapes.size());
+  rows.shapes.push_back({states});
+  rows.bytes.append(bytes);
+  rows.rows.push_back(row);
   return row;
 }
 
 TEST(Staged, TextRowsAreFilledWithNulls) {
   const Plan plan = plan_of(task::Write::kUpsert);
-  Batch batch;
-  batch.form = Form::kText;
-  const Row whole = add(batch, "1\tx\ty\n", "...");
-  const Row part = add(batch, "2\tz\n", ".k.");
-  const Row key = add(batch, "3\n", ".dk");
+  TableRows rows;
+  rows.form = Form::kText;
+  const Row whole = add(rows, "1\tx\ty\n", "...");
+  const Row part = add(rows, "2\tz\n", ".k.");
+  const Row key = add(rows, "3\n", ".dk");
   Buffer out;
-  append_staged(batch, plan, whole, 0, out);
-  append_staged(batch, plan, part, 1, out);
-  append_staged(batch, plan, key, 12, out);
+  append_staged(rows, plan, whole, 0, out);
+  append_staged(rows, plan, part, 1, out);
+  append_staged(rows, plan, key, 12, out);
   EXPECT_EQ(out.view(), "1\tx\ty\t0\t0\n2\t\\N\tz\t1\t1\n3\t\\N\t\\N\t12\t2\n");
 }
 
 TEST(Staged, BinaryRowsAreFilledWithNulls) {
   using namespace std::string_literals;
   const Plan plan = plan_of(task::Write::kUpsert);
-  Batch batch;
-  batch.form = Form::kBinary;
-  const Row part = add(batch, "\0\2\0\0\0\1x\xff\xff\xff\xff"s, ".d.");
-  const Row whole = add(batch, "\0\3\0\0\0\1x\0\0\0\0\0\0\0\1y"s, "...");
+  TableRows rows;
+  rows.form = Form::kBinary;
+  const Row part = add(rows, "\0\2\0\0\0\1x\xff\xff\xff\xff"s, ".d.");
+  const Row whole = add(rows, "\0\3\0\0\0\1x\0\0\0\0\0\0\0\1y"s, "...");
   const std::string null = "\xff\xff\xff\xff";
   Buffer out;
-  append_staged(batch, plan, part, 3, out);
+  append_staged(rows, plan, part, 3, out);
   EXPECT_EQ(out.view(), "\0\5\0\0\0\1x"s + null + null + "\0\0\0\10\0\0\0\0\0\0\0\3\0\0\0\2\0\0"s);
   out.clear();
-  append_staged(batch, plan, whole, 4, out);
+  append_staged(rows, plan, whole, 4, out);
   EXPECT_EQ(out.view(), "\0\5\0\0\0\1x\0\0\0\0\0\0\0\1y\0\0\0\10\0\0\0\0\0\0\0\4\0\0\0\2\0\1"s);
 }
 

@@ -82,9 +82,14 @@ std::string field_of(const std::string& column) {
 
 class Compiler {
  public:
-  Compiler(const task::Task& task, TableInfo table, std::shared_ptr<const postgres::TimeZone> zone)
+  Compiler(const task::Task& task, TableInfo table, std::shared_ptr<const postgres::TimeZone> zone,
+           std::size_t number)
       : task_(task), zone_(std::move(zone)) {
     plan_.table = std::move(table);
+    const std::string suffix = number == 0 ? "" : fmt::format("_{}", number);
+    plan_.stage = "pg_temp.sluice_stage" + suffix;
+    plan_.delete_stage = "pg_temp.sluice_delete_stage" + suffix;
+    plan_.move_stage = "pg_temp.sluice_move_stage" + suffix;
   }
 
   tl::expected<Plan, std::vector<Error>> run() {
@@ -161,7 +166,7 @@ class Compiler {
     }
     for (const auto& [name, unit] : task_.sync.units) {
       const bool unknown = plan_.table.oid != 0 && plan_.table.find(name) == nullptr;
-      if (unknown) unknown_column("sync.units." + name, name);
+      if (unknown && !task_.has_many_tables()) unknown_column("sync.units." + name, name);
     }
     const std::size_t of_rows = plan_.columns.size();
     add_columns_beside_rows();
@@ -173,6 +178,7 @@ class Compiler {
       if (plan_.columns[i].beside == PlanColumn::Beside::kMark) plan_.mark = static_cast<int>(i);
     }
     plan_.change.metadata = !task_.sync.metadata.empty();
+    plan_.change.origin = task_.has_many_tables();
     plan_.change.history = plan_.history;
     plan_.change.key_columns =
         plan_.history ? of_rows : static_cast<std::size_t>(plan_.key_columns);
@@ -557,8 +563,9 @@ class Compiler {
 }  // namespace
 
 tl::expected<Plan, std::vector<Error>> compile(const task::Task& task, TableInfo table,
-                                               std::shared_ptr<const postgres::TimeZone> zone) {
-  return Compiler(task, std::move(table), std::move(zone)).run();
+                                               std::shared_ptr<const postgres::TimeZone> zone,
+                                               std::size_t number) {
+  return Compiler(task, std::move(table), std::move(zone), number).run();
 }
 
 }  // namespace sluice::sink

@@ -105,7 +105,11 @@ struct Plan {
   task::SchemaChanges schema_changes = task::SchemaChanges::kApplySafe;
 
   // SQL text pieces, quoted.
-  std::string target;       // "schema"."table"
+  std::string target;  // "schema"."table"
+  // The temporary tables of a lane's session, their names, then the SQL that makes them.
+  std::string stage;
+  std::string delete_stage;
+  std::string move_stage;
   std::string stage_ddl;    // CREATE TEMPORARY TABLE ...; empty for kCopy
   bool stage_stays = true;  // for the session; else each transaction makes its own
   // Further columns of the stage under kStageMerge: which row of the batch, and its shape.
@@ -119,18 +123,14 @@ struct Plan {
 // columns mapped, options that do not fit a type, a key that no unique index serves (with the SQL
 // that would make one), a target that cannot be written this way.
 // `zone`: the server's rules for sync.time_zone; without them (nullptr) naive timestamps in another
-// zone than UTC go as text.
+// zone than UTC go as text. `number`: of the table among those of the task; temporary tables have
+// it in their names.
 tl::expected<Plan, std::vector<Error>> compile(
     const task::Task& task, postgres::TableInfo table,
-    std::shared_ptr<const postgres::TimeZone> zone = nullptr);
+    std::shared_ptr<const postgres::TimeZone> zone = nullptr, std::size_t number = 0);
 
 // The calls of set_config, to be selected inside a transaction, that decide how PostgreSQL reads
 // the text of values: whatever the role's own settings are.
-std::string reading_settings(const Plan& plan);
-
-// Names of the temporary tables of a lane's session.
-inline constexpr std::string_view kStage = "pg_temp.sluice_stage";
-inline constexpr std::string_view kDeleteStage = "pg_temp.sluice_delete_stage";
-inline constexpr std::string_view kMoveStage = "pg_temp.sluice_move_stage";
+std::string reading_settings(const std::string& time_zone);
 
 }  // namespace sluice::sink

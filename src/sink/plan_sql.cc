@@ -83,20 +83,20 @@ void add_sql(Plan& plan, const std::vector<std::string>& key) {
     plan.stage_shape = unused_name(plan, "sluice_shape");
     columns += fmt::format(", {} bigint, {} smallint", plan.stage_sequence, plan.stage_shape);
   }
-  plan.stage_ddl = table_ddl(plan, kStage, columns);
-  if (plan.deletes) plan.delete_stage_ddl = table_ddl(plan, kDeleteStage, keys);
+  plan.stage_ddl = table_ddl(plan, plan.stage, columns);
+  if (plan.deletes) plan.delete_stage_ddl = table_ddl(plan, plan.delete_stage, keys);
   if (plan.mirror && !key.empty()) {
-    plan.move_stage_ddl = table_ddl(plan, kMoveStage, old_keys + new_keys);
+    plan.move_stage_ddl = table_ddl(plan, plan.move_stage, old_keys + new_keys);
   }
 }
 
-std::string reading_settings(const Plan& plan) {
+std::string reading_settings(const std::string& time_zone) {
   return fmt::format(
       "set_config('DateStyle', 'ISO, YMD', true), set_config('IntervalStyle', 'postgres', true), "
       "set_config('TimeZone', {}, true), set_config('client_encoding', 'UTF8', true), "
       "set_config('array_nulls', 'on', true), set_config('xmloption', 'content', true), "
       "set_config('bytea_output', 'hex', true)",
-      postgres::Connection::literal(plan.time_zone));
+      postgres::Connection::literal(time_zone));
 }
 
 }  // namespace sluice::sink

@@ -16,6 +16,7 @@ inline Plan text_plan(task::Write write) {
   plan.write = write;
   plan.key_columns = 1;
   plan.target = "t";
+  plan.stage = "pg_temp.sluice_stage";
   for (const char* name : {"id", "a", "b"}) {
     postgres::ColumnInfo info;
     info.name = name;

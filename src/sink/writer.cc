@@ -7,6 +7,7 @@
 
 #include "base/fail_point.h"
 #include "base/log.h"
+#include "sink/target_lock.h"
 
 namespace sluice::sink {
 
@@ -90,10 +91,7 @@ Async<Result<bool>> Writer::connect() {
   if (connection_.is_open()) co_return true;
   connection_ = Connection();
   places_.clear();
-  stage_ddl_.clear();
-  stage_bytes_ = 0;
-  delete_stage_bytes_ = 0;
-  move_stage_bytes_ = 0;
+  for (auto& habits : habits_) habits.stage_ddl.clear();
   auto conninfo = config_.conninfo();
   if (!conninfo) co_return fail(conninfo.error());
   std::string name = ledger::application_name(config_.handle, config_.instance);
@@ -178,12 +176,14 @@ Async<Result<Writer::Positions>> Writer::read_positions(std::vector<ledger::Key>
   co_return positions;
 }
 
-Async<Result<postgres::TableInfo>> Writer::read_table(postgres::TableName name) {
+Async<Result<postgres::TableInfo>> Writer::read_table(postgres::TableName name, bool may_make) {
   Async<Result<bool>> connecting = connect();
   auto connected = co_await connecting;
   if (!connected) co_return fail(connected.error());
   connection_.set_deadline(steady_clock::now() + kServerPatience);
-  Async<Result<postgres::TableInfo>> reading = postgres::read_table(connection_, std::move(name));
+  Async<Result<postgres::TableInfo>> reading =
+      may_make ? find_table(connection_, std::move(name), config_.handle.schema)
+               : postgres::read_table(connection_, std::move(name));
   auto table = co_await reading;
   co_return table;
 }
@@ -201,8 +201,8 @@ Async<Result<bool>> Writer::add_partitions(std::int64_t epoch,
   co_return added;
 }
 
-Async<Outcome> Writer::apply(Batch& batch, const Plan& plan, Records& records,
-                             ledger::LaneProtocol& protocol, Breaker& breaker, Tally& tally) {
+Async<Outcome> Writer::apply(Batch& batch, Records& records, ledger::LaneProtocol& protocol,
+                             Breaker& breaker, Tally& tally) {
   Async<Result<bool>> connecting = connect();
   auto connected = co_await connecting;
   if (!connected) co_return retry(connected.error(), Phase::kConnect);
@@ -221,7 +221,7 @@ Async<Outcome> Writer::apply(Batch& batch, const Plan& plan, Records& records,
   hint_.reset();
   for (const Care care : {Care::kNone, Care::kRows, Care::kPieces}) {
     if (care == Care::kPieces) restore(batch, breaker);
-    Async<Outcome> trying = attempt(batch, plan, records, protocol, breaker, tally, care);
+    Async<Outcome> trying = attempt(batch, records, protocol, breaker, tally, care);
     outcome = co_await trying;
     if (outcome.kind != Outcome::Kind::kRetry || outcome.failure != FailureClass::kData) break;
   }
@@ -241,7 +241,9 @@ void Writer::remember(const Batch& batch, const Breaker& breaker) {
 void Writer::restore(Batch& batch, Breaker& breaker) const {
   batch.failures.resize(before_.failures);
   for (std::size_t i = 0; i < before_.cuts.size(); ++i) batch.partitions[i].cut = before_.cuts[i];
-  for (auto& row : batch.rows) row.dead = false;
+  for (auto& table : batch.tables) {
+    for (auto& row : table.rows) row.dead = false;
+  }
   breaker = *before_.breaker;
 }
 
@@ -280,11 +282,9 @@ Async<Outcome> Writer::settle_doubt(std::vector<ledger::Range> ranges,
 }
 
 // BEGIN and the settings that decide how values are read, or that bound what may wait. Ends with a
-// semicolon; two results.
-std::string Writer::begin_sql(const Plan& plan) const {
-  // Joins of a stage and the table go by the key's index, not by reading the table.
-  const bool by_index = plan.deletes || plan.write == task::Write::kUpdate ||
-                        (plan.way == Way::kStageMerge && !plan.on_conflict);
+// semicolon; two results. `by_index`: joins of a stage and the table go by the key's index, not by
+// reading the table.
+std::string Writer::begin_sql(bool by_index, const std::string& time_zone) const {
   return fmt::format(
       "BEGIN ISOLATION LEVEL READ COMMITTED; "
       "SELECT set_config('lock_timeout', '5s', true), "
@@ -293,64 +293,45 @@ std::string Writer::begin_sql(const Plan& plan) const {
       "set_config('enable_hashjoin', '{}', true), set_config('enable_mergejoin', '{}', true), "
       "{}{}; ",
       config_.statement_timeout.count(), Connection::idle_timeout("30s"), by_index ? "off" : "on",
-      by_index ? "off" : "on", reading_settings(plan), config_.ledger ? "" : kDurable);
-}
-
-// The target's lock, then what it is now: the last two results are for fits().
-// `empties`: a TRUNCATE follows, whose lock is taken at once: two sessions that have the weaker one
-// would wait for each other.
-std::string Writer::target_sql(const Plan& plan, bool empties) {
-  const std::string by_name =
-      fmt::format("SELECT to_regclass({})::oid; ", Connection::literal(plan.target));
-  if (plan.table.oid == 0) return by_name + "SELECT NULL";  // it must still be missing
-  std::string sql;
-  if (empties) {
-    sql = fmt::format("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE; ", plan.target);
-  } else if (plan.lock_target) {
-    sql = fmt::format("LOCK TABLE ONLY {} IN ROW EXCLUSIVE MODE; ", plan.target);
-  }
-  // The name first: after a rename the oid alone would still look the same.
-  return sql + by_name + postgres::signature_sql(plan.table.oid);
-}
-
-bool Writer::fits(const Plan& plan, const std::vector<Rows>& rows) {
-  const Rows& name = rows[rows.size() - 2];
-  if (plan.table.oid == 0) return name.is_null(0, 0);
-  const Rows& signature = rows[rows.size() - 1];
-  return !name.is_null(0, 0) && name.integer(0, 0) == plan.table.oid && signature.size() == 1 &&
-         signature.text(0, 0) == plan.table.signature;
+      by_index ? "off" : "on", reading_settings(time_zone), config_.ledger ? "" : kDurable);
 }
 
 // BEGIN, settings, locks, positions, signature: one round trip.
-Async<Result<bool>> Writer::open(const Batch& batch, const Plan& plan, std::int64_t epoch,
-                                 ledger::Locked& locked, bool& same_signature) {
+Async<Result<bool>> Writer::open(const Batch& batch, const std::vector<std::size_t>& used,
+                                 std::int64_t epoch, ledger::Locked& locked,
+                                 std::optional<std::size_t>& altered) {
   const std::vector<ledger::Range> ranges = ranges_of(batch);
-  const bool empties = std::ranges::any_of(
-      batch.rows, [](const Row& row) { return row.operation == Operation::kTruncate; });
+  const bool by_index = std::ranges::any_of(used, [&](std::size_t number) {
+    const Plan& plan = *batch.tables[number].plan;
+    return plan.deletes || plan.write == task::Write::kUpdate ||
+           (plan.way == Way::kStageMerge && !plan.on_conflict);
+  });
+  // Of a task all tables have one time zone.
+  const std::string begin =
+      begin_sql(by_index, used.empty() ? "UTC" : batch.tables[used.front()].plan->time_zone);
   if (!config_.ledger) {
     connection_.set_deadline(steady_clock::now() + config_.statement_timeout + kServerPatience);
-    Async<Result<std::vector<Rows>>> opening =
-        connection_.query(begin_sql(plan) + target_sql(plan, empties));
+    Async<Result<std::vector<Rows>>> opening = connection_.query(begin + lock_sql(batch, used));
     auto results = co_await opening;
     if (!results) co_return fail(results.error());
     locked.task_exists = true;
     locked.task_epoch = epoch;
     locked.rows = as_the_caller_says(ranges, epoch);
-    same_signature = fits(plan, *results);
+    altered = altered_among(batch, used, *results);
     co_return true;
   }
   while (true) {
     const bool by_place = !places_.empty();
-    std::string sql = begin_sql(plan);
+    std::string sql = begin;
     sql += ledger::lock_sql(config_.handle, ranges, places_);
-    sql += "; " + target_sql(plan, empties);
+    if (!used.empty()) sql += "; " + lock_sql(batch, used);
     connection_.set_deadline(steady_clock::now() + config_.statement_timeout + kServerPatience);
     Async<Result<std::vector<Rows>>> opening = connection_.query(std::move(sql));
     auto results = co_await opening;
     if (!results) co_return fail(results.error());
     const std::vector<Rows>& rows = *results;
     locked = ledger::read_locked(rows[2], rows[3], ranges);
-    same_signature = fits(plan, rows);
+    altered = altered_among(batch, used, rows);
     if (locked.complete() || !by_place) break;
     // Somebody else moved a row: by their keys then, and in the order of locks from the beginning.
     places_.clear();
@@ -361,23 +342,25 @@ Async<Result<bool>> Writer::open(const Batch& batch, const Plan& plan, std::int6
   co_return true;
 }
 
-Async<Outcome> Writer::attempt(Batch& batch, const Plan& plan, Records& records,
-                               ledger::LaneProtocol& protocol, Breaker& breaker, Tally& tally,
-                               Care care) {
+Async<Outcome> Writer::attempt(Batch& batch, Records& records, ledger::LaneProtocol& protocol,
+                               Breaker& breaker, Tally& tally, Care care) {
   Async<Result<bool>> connecting = connect();  // a failed attempt may have lost it
   auto connected = co_await connecting;
   if (!connected) co_return retry(connected.error(), Phase::kConnect);
-  if (!plan.stage_ddl.empty() && plan.stage_stays &&
-      stage_ddl_ != plan.stage_ddl + plan.delete_stage_ddl) {
-    Async<Step> preparing = prepare_stage(plan);
-    auto prepared = co_await preparing;
-    if (!prepared) co_return retry(prepared.error().error, prepared.error().phase);
+  const std::vector<std::size_t> used = used_tables(batch);
+  writing_ = used.empty() ? 0 : used.front();
+  Async<Step> preparing = prepare_stages(batch, used, /*stay=*/true);
+  Step written = co_await preparing;
+  if (!written) {
+    Outcome outcome = retry(written.error().error, written.error().phase);
+    outcome.tables = used;
+    co_return outcome;
   }
 
   protocol.begin(ranges_of(batch));
   ledger::Locked locked;
-  bool same_signature = false;
-  Async<Result<bool>> opening = open(batch, plan, protocol.epoch(), locked, same_signature);
+  std::optional<std::size_t> altered;
+  Async<Result<bool>> opening = open(batch, used, protocol.epoch(), locked, altered);
   auto opened = co_await opening;
   if (!opened) {
     protocol.connection_lost();
@@ -389,7 +372,9 @@ Async<Outcome> Writer::attempt(Batch& batch, const Plan& plan, Records& records,
       Async<bool> ending = end_stopped_holder(std::move(keys));
       co_await ending;
     }
-    co_return retry(opened.error(), Phase::kOpen);
+    Outcome outcome = retry(opened.error(), Phase::kOpen);
+    outcome.tables = used;
+    co_return outcome;
   }
   Outcome verdict;
   bool go = false;
@@ -401,13 +386,15 @@ Async<Outcome> Writer::attempt(Batch& batch, const Plan& plan, Records& records,
     go = decision.kind == ledger::Decision::Kind::kGo;
     if (!go) verdict = from_decision(std::move(decision));
   }
-  if (go && !same_signature) {
+  if (go && altered) {
     protocol.connection_lost();
     go = false;
     verdict.kind = Outcome::Kind::kRetry;
     verdict.failure = FailureClass::kPlan;
+    verdict.tables = {*altered};
     verdict.error = fail(Domain::kPostgres, "signature",
-                         fmt::format("{} was altered, or another table has its name", plan.target))
+                         fmt::format("{} was altered, or another table has its name",
+                                     batch.tables[*altered].plan->target))
                         .value();
   }
   if (!go) {
@@ -417,21 +404,21 @@ Async<Outcome> Writer::attempt(Batch& batch, const Plan& plan, Records& records,
   }
 
   ignored_ = 0;
-  copies_new_ = care == Care::kNone && merge_batches_ == 0;
-  if (care == Care::kNone && merge_batches_ > 0) --merge_batches_;
-  Step written = true;
-  if (!plan.stage_ddl.empty() && !plan.stage_stays) {
-    Async<Step> preparing = prepare_stage(plan);
-    written = co_await preparing;
+  for (const std::size_t number : used) {
+    Habits& habits = habits_[number];
+    habits.copies_new = care == Care::kNone && habits.merge_batches == 0;
+    if (care == Care::kNone && habits.merge_batches > 0) --habits.merge_batches;
   }
+  preparing = prepare_stages(batch, used, /*stay=*/false);
+  written = co_await preparing;
   if (!written) {  // below
   } else if (care != Care::kNone) {
-    Async<Step> writing = write_isolated(batch, plan, records, breaker, care);
+    Async<Step> writing = write_isolated(batch, records, breaker, care);
     written = co_await writing;
   } else {
-    Async<Step> writing = write_range(batch, plan, 0, batch.rows.size());
+    Async<Step> writing = write_records(batch, 0, batch.record_partitions.size());
     written = co_await writing;
-    if (!written) hint_ = written.error().row;
+    if (!written) hint_ = written.error().record;
   }
   if (written && config_.on_failure == task::OnFailure::kDeliver && !batch.failures.empty()) {
     Async<Step> burying = write_dead_letters(batch, records);
@@ -445,6 +432,7 @@ Async<Outcome> Writer::attempt(Batch& batch, const Plan& plan, Records& records,
       co_return stop(written.error().error, written.error().phase);
     }
     Outcome outcome = retry(written.error().error, written.error().phase);
+    outcome.tables = {writing_};
     // One statement met a key twice in two spellings: single rows cannot.
     if (care == Care::kNone && outcome.error.code == "21000") {
       outcome.kind = Outcome::Kind::kRetry;
@@ -464,10 +452,12 @@ Async<Outcome> Writer::commit(Batch& batch, Records& records, ledger::LaneProtoc
     std::int64_t applied = 0, failed = 0;
   };
   std::vector<Counts> counts(batch.partitions.size());
-  for (const auto& row : batch.rows) {
-    if (row.dead) continue;
-    ++counts[row.partition].applied;
-    count(row, tally);
+  for (const auto& table : batch.tables) {
+    for (const auto& row : table.rows) {
+      if (row.dead) continue;
+      ++counts[row.partition].applied;
+      count(row, tally);
+    }
   }
   for (const auto& failure : batch.failures) ++counts[failure.partition].failed;
   const bool retain = config_.on_failure == task::OnFailure::kRetain;

@@ -58,6 +58,7 @@ struct Outcome {
   FailureClass failure = FailureClass::kEnvironment;
   Error error;
   Phase phase = Phase::kOpen;
+  std::vector<std::size_t> tables;  // kPlan: those of the batch whose plans may be old
   ledger::Decision decision;
 };
 
@@ -95,8 +96,8 @@ class Writer {
   explicit Writer(WriterConfig config);
 
   // The batch's failures may grow (rows that PostgreSQL refused). On kApplied `tally` is set.
-  Async<Outcome> apply(Batch& batch, const Plan& plan, Records& records,
-                       ledger::LaneProtocol& protocol, Breaker& breaker, Tally& tally);
+  Async<Outcome> apply(Batch& batch, Records& records, ledger::LaneProtocol& protocol,
+                       Breaker& breaker, Tally& tally);
 
   // The ledger rows of `keys`, read under their locks: whoever held them has ended. For partitions
   // that were assigned, and for positions that are unknown after abandon().
@@ -107,8 +108,8 @@ class Writer {
   };
   Async<Result<Positions>> read_positions(std::vector<ledger::Key> keys);
 
-  // The catalog as it is now.
-  Async<Result<postgres::TableInfo>> read_table(postgres::TableName name);
+  // The catalog as it is now. `may_make`: a table that is not there is one that is to be made.
+  Async<Result<postgres::TableInfo>> read_table(postgres::TableName name, bool may_make);
   // Gives the table what is asked for, as far as `schema_changes` allows it: in a transaction of
   // its own, one process and lane at a time. Whoever comes second finds it done.
   struct Altered {
@@ -126,8 +127,8 @@ class Writer {
   // policy (on_failure must be kDiscard): bad rows go into the batch's failures, the others are
   // written. In between the caller may use active() for statements of its own. Errors are the
   // server's; after one only drop() makes sense.
-  Async<Result<bool>> begin_apart(const Plan& plan);
-  Async<Result<bool>> write_apart(Batch& batch, const Plan& plan, const Records& records);
+  Async<Result<bool>> begin_apart(const task::Task& task);
+  Async<Result<bool>> write_apart(Batch& batch, const Records& records);
   Async<Result<Apart>> roll_back_apart();
   // An error of the connection leaves it in doubt: what the caller wrote besides must tell.
   Async<Result<Apart>> commit_apart();
@@ -154,8 +155,8 @@ class Writer {
   struct Failed {  // why a step ended
     Error error;
     Phase phase = Phase::kOpen;
-    // The row that the server's message points at, as an index into Batch::rows: a hint.
-    std::optional<std::size_t> row;
+    // The record whose row the server's message points at: a hint.
+    std::optional<std::uint32_t> record;
   };
   using Step = tl::expected<bool, Failed>;
   // How a batch is written, each after the one before it has met a data error.
@@ -167,47 +168,48 @@ class Writer {
 
   Async<Result<bool>> connect();
   Async<Outcome> settle_doubt(std::vector<ledger::Range> ranges, ledger::LaneProtocol& protocol);
-  Async<Outcome> attempt(Batch& batch, const Plan& plan, Records& records,
-                         ledger::LaneProtocol& protocol, Breaker& breaker, Tally& tally, Care care);
-  Async<Result<bool>> open(const Batch& batch, const Plan& plan, std::int64_t epoch,
-                           ledger::Locked& locked, bool& same_signature);
-  std::string begin_sql(const Plan& plan) const;
-  static std::string target_sql(const Plan& plan, bool empties = false);
+  Async<Outcome> attempt(Batch& batch, Records& records, ledger::LaneProtocol& protocol,
+                         Breaker& breaker, Tally& tally, Care care);
+  Async<Result<bool>> open(const Batch& batch, const std::vector<std::size_t>& used,
+                           std::int64_t epoch, ledger::Locked& locked,
+                           std::optional<std::size_t>& altered);
+  std::string begin_sql(bool by_index, const std::string& time_zone) const;
+  Async<Step> prepare_stages(const Batch& batch, const std::vector<std::size_t>& used, bool stay);
   static void count(const Row& row, Tally& tally);
-  static bool fits(const Plan& plan, const std::vector<postgres::Rows>& rows);
   Async<Step> count_keys(const Plan& plan);
-  Async<Step> write_piece(Batch& batch, const Plan& plan, std::size_t from, std::size_t to);
+  // Of the records [from, to), each table's rows after the other's.
+  Async<Step> write_records(Batch& batch, std::size_t from, std::size_t to);
+  Async<Step> write_piece(TableRows& rows, const Plan& plan, std::size_t from, std::size_t to);
   Async<Result<Altered>> alter_open(postgres::TableName name, postgres::Oid oid, Demand demand,
                                     task::SchemaChanges schema_changes);
-  Async<Step> write_range(Batch& batch, const Plan& plan, std::size_t from, std::size_t to);
-  Async<Step> copy_shape(Batch& batch, const Plan& plan, std::uint16_t shape);
-  Async<Step> stage_shape(Batch& batch, const Plan& plan, std::uint16_t shape);
-  Async<Step> fill_stage(const Batch& batch, std::string table, std::string columns,
+  Async<Step> write_range(TableRows& rows, const Plan& plan, std::size_t from, std::size_t to);
+  Async<Step> copy_shape(TableRows& rows, const Plan& plan, std::uint16_t shape);
+  Async<Step> stage_shape(TableRows& rows, const Plan& plan, std::uint16_t shape);
+  Async<Step> fill_stage(const TableRows& rows, std::string table, std::string columns,
                          std::int64_t& bytes);
-  Async<Step> stage_rows(const Batch& batch, const Plan& plan, std::string columns);
-  Async<Step> delete_keys(Batch& batch, const Plan& plan);
-  Async<Step> write_turns(Batch& batch, const Plan& plan, std::size_t from, std::size_t to);
+  Async<Step> stage_rows(const TableRows& rows, const Plan& plan, std::string columns);
+  Async<Step> delete_keys(TableRows& rows, const Plan& plan);
+  Async<Step> write_turns(TableRows& rows, const Plan& plan, std::size_t from, std::size_t to);
   // writer_change.cc
-  Async<Step> write_changes(Batch& batch, const Plan& plan, std::size_t from, std::size_t to);
-  Async<Step> write_alike(Batch& batch, const Plan& plan, std::size_t from, std::size_t to);
-  Async<Step> write_moves(const Batch& batch, const Plan& plan, std::size_t from, std::size_t to);
-  Async<Step> write_equal(const Batch& batch, const Plan& plan, const Row& row);
+  Async<Step> write_changes(TableRows& rows, const Plan& plan, std::size_t from, std::size_t to);
+  Async<Step> write_alike(TableRows& rows, const Plan& plan, std::size_t from, std::size_t to);
+  Async<Step> write_moves(const TableRows& rows, const Plan& plan, std::size_t from,
+                          std::size_t to);
+  Async<Step> write_equal(const TableRows& rows, const Plan& plan, const Row& row);
   Async<Step> truncate(const Plan& plan);
   // writer_merge.cc
-  Async<Step> merge_piece(Batch& batch, const Plan& plan, std::size_t from, std::size_t to);
-  Async<Step> copy_new(Batch& batch, const Plan& plan);
-  Async<Step> merge_runs(Batch& batch, const Plan& plan, std::size_t from, std::size_t to);
-  Async<Step> merge_newer(Batch& batch, const Plan& plan, std::size_t from, std::size_t to);
-  Async<Step> merge_shapes(Batch& batch, const Plan& plan);
-  Async<Step> merge_staged(Batch& batch, const Plan& plan, Pick pick);
-  Async<tl::expected<std::int64_t, Failed>> merge_each(const Batch& batch, const Plan& plan,
+  Async<Step> merge_piece(TableRows& rows, const Plan& plan, std::size_t from, std::size_t to);
+  Async<Step> copy_new(TableRows& rows, const Plan& plan);
+  Async<Step> merge_runs(TableRows& rows, const Plan& plan, std::size_t from, std::size_t to);
+  Async<Step> merge_newer(TableRows& rows, const Plan& plan, std::size_t from, std::size_t to);
+  Async<Step> merge_shapes(TableRows& rows, const Plan& plan);
+  Async<Step> merge_staged(TableRows& rows, const Plan& plan, Pick pick);
+  Async<tl::expected<std::int64_t, Failed>> merge_each(const TableRows& rows, const Plan& plan,
                                                        Staged staged);
   Async<tl::expected<postgres::Rows, Failed>> ask(std::string sql);
-  Async<Step> copy_rows(std::string sql, const Batch& batch, std::string relation);
+  Async<Step> copy_rows(std::string sql, const TableRows& rows, std::string relation);
   Async<Step> execute(std::string sql);
-  Async<Step> write_isolated(Batch& batch, const Plan& plan, const Records& records,
-                             Breaker& breaker, Care care);
-  Async<Step> prepare_stage(const Plan& plan);
+  Async<Step> write_isolated(Batch& batch, const Records& records, Breaker& breaker, Care care);
   Async<Step> empty_stage(std::string table, std::int64_t& bytes);
   Async<Step> write_dead_letters(const Batch& batch, Records& records);
   Async<Outcome> commit(Batch& batch, Records& records, ledger::LaneProtocol& protocol,
@@ -218,7 +220,7 @@ class Writer {
   void remember(const Batch& batch, const Breaker& breaker);
   void restore(Batch& batch, Breaker& breaker) const;
   // Takes a bad row out of the batch; false when the breaker opens.
-  bool take_out(Batch& batch, std::size_t row, Error error, Breaker& breaker,
+  bool take_out(Batch& batch, Row& bad, Error error, Breaker& breaker,
                 const Records& records) const;
 
   WriterConfig config_;
@@ -230,11 +232,21 @@ class Writer {
 
   ledger::Places places_;  // of ledger rows, as this session left them
 
-  // The temporary tables of this session: the DDL they were made by; empty if there are none.
-  std::string stage_ddl_;
-  std::int64_t stage_bytes_ = 0;  // written since the last TRUNCATE
-  std::int64_t delete_stage_bytes_ = 0;
-  std::int64_t move_stage_bytes_ = 0;
+  // What is remembered of one of the task's tables.
+  struct Habits {
+    // The temporary tables of this session: the DDL they were made by; empty if there are none.
+    std::string stage_ddl;
+    std::int64_t stage_bytes = 0;  // written since the last TRUNCATE
+    std::int64_t delete_stage_bytes = 0;
+    std::int64_t move_stage_bytes = 0;
+    // New rows of a mirror go into the table without the stage, as long as that is what they are.
+    bool copies_new = false;     // in this attempt
+    int merge_batches = 0;       // so many are merged before it is tried again
+    int last_merge_batches = 0;  // as many as after the last row that was there already
+  };
+  std::vector<Habits> habits_;  // by number of the table
+  std::size_t writing_ = 0;     // the table whose rows are being written
+  Habits& habit() { return habits_[writing_]; }
 
   // What an attempt changes besides the database, as it was before: the next one starts from there.
   struct Before {
@@ -243,15 +255,11 @@ class Writer {
     std::optional<Breaker> breaker;
   };
   Before before_;
-  std::optional<std::size_t> hint_;  // Failed::row of the attempt with Care::kNone
+  std::optional<std::uint32_t> hint_;  // Failed::record of the attempt with Care::kNone
 
-  std::optional<Apart> apart_;  // while such a transaction is under way
-  std::string apart_from_;      // where the WAL was when it began
-
-  // New rows of a mirror go into the table without the stage, as long as that is what they are.
-  bool copies_new_ = false;     // in this attempt
-  int merge_batches_ = 0;       // so many are merged before it is tried again
-  int last_merge_batches_ = 0;  // as many as after the last row that was there already
+  std::optional<Apart> apart_;         // while such a transaction is under way
+  std::string apart_from_;             // where the WAL was when it began
+  std::vector<std::size_t> apart_of_;  // tables that it has locked and compared
 
   // Scratch of one range, kept for its memory.
   Compaction compaction_;            // what is left of the range's changes, by key

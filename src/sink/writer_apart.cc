@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "sink/target_lock.h"
 #include "sink/writer.h"
 
 namespace sluice::sink {
@@ -20,49 +21,59 @@ std::string_view wal_position(const Connection& connection) {
 
 }  // namespace
 
-Async<Result<bool>> Writer::begin_apart(const Plan& plan) {
+Async<Result<bool>> Writer::begin_apart(const task::Task& task) {
   SLUICE_CHECK(config_.on_failure == task::OnFailure::kDiscard && !apart_);
   Async<Result<bool>> connecting = connect();
   auto connected = co_await connecting;
   if (!connected) co_return connected;
-  if (!plan.stage_ddl.empty() && plan.stage_stays) {
-    Async<Step> preparing = prepare_stage(plan);
-    auto prepared = co_await preparing;
-    if (!prepared) co_return fail(prepared.error().error);
-  }
   connection_.set_deadline(steady_clock::now() + config_.statement_timeout + kServerPatience);
   // Kafka may be slow to bring the next batch.
-  std::string sql =
-      fmt::format("{}SELECT {}; SELECT {}(); {}", begin_sql(plan), Connection::idle_timeout("120s"),
-                  wal_position(connection_), target_sql(plan));
+  std::string sql = fmt::format("{}SELECT {}; SELECT {}()", begin_sql(true, task.sync.time_zone),
+                                Connection::idle_timeout("120s"), wal_position(connection_));
   Async<Result<std::vector<Rows>>> opening = connection_.query(std::move(sql));
   auto opened = co_await opening;
   if (!opened) co_return fail(opened.error());
-  if (!fits(plan, *opened)) {
-    co_return fail(Domain::kPostgres, "signature",
-                   fmt::format("{} was altered while this began", plan.target), "Try again.");
-  }
-  if (!plan.stage_ddl.empty() && !plan.stage_stays) {
-    Async<Step> preparing = prepare_stage(plan);
-    auto prepared = co_await preparing;
-    if (!prepared) co_return fail(prepared.error().error);
-  }
-  apart_from_ = (*opened)[3].text(0, 0);
+  apart_from_ = opened->back().text(0, 0);
+  apart_of_.clear();
   apart_.emplace();
   co_return true;
 }
 
-Async<Result<bool>> Writer::write_apart(Batch& batch, const Plan& plan, const Records& records) {
+Async<Result<bool>> Writer::write_apart(Batch& batch, const Records& records) {
   SLUICE_CHECK(apart_.has_value());
+  std::vector<std::size_t> met;  // for the first time in this transaction
+  for (const std::size_t number : used_tables(batch)) {
+    if (std::ranges::find(apart_of_, number) == apart_of_.end()) met.push_back(number);
+  }
+  if (!met.empty()) {
+    connection_.set_deadline(steady_clock::now() + config_.statement_timeout + kServerPatience);
+    Async<Result<std::vector<Rows>>> opening = connection_.query(lock_sql(batch, met));
+    auto opened = co_await opening;
+    if (!opened) co_return fail(opened.error());
+    if (const auto altered = altered_among(batch, met, *opened)) {
+      co_return fail(
+          Domain::kPostgres, "signature",
+          fmt::format("{} was altered while this began", batch.tables[*altered].plan->target),
+          "Try again.");
+    }
+    for (const bool stay : {true, false}) {
+      Async<Step> preparing = prepare_stages(batch, met, stay);
+      auto prepared = co_await preparing;
+      if (!prepared) co_return fail(prepared.error().error);
+    }
+    apart_of_.insert(apart_of_.end(), met.begin(), met.end());
+  }
   // Nothing shall stop it before its end: what would have, its caller finds out.
   Breaker never(1.0, static_cast<int>(batch.record_partitions.size()) + 1);
   ignored_ = 0;
-  Async<Step> writing = write_isolated(batch, plan, records, never, Care::kPieces);
+  Async<Step> writing = write_isolated(batch, records, never, Care::kPieces);
   auto written = co_await writing;
   if (!written) co_return fail(written.error().error);
   Tally tally;
-  for (const Row& row : batch.rows) {
-    if (!row.dead) count(row, tally);
+  for (const auto& table : batch.tables) {
+    for (const Row& row : table.rows) {
+      if (!row.dead) count(row, tally);
+    }
   }
   apart_->written += tally.written - ignored_;
   apart_->deleted += tally.deleted;
@@ -98,7 +109,7 @@ Async<Writer::Step> Writer::count_keys(const Plan& plan) {
       "SELECT count(*) FILTER (WHERE there), count(*) FILTER (WHERE NOT there) FROM "
       "(SELECT EXISTS (SELECT FROM {} t WHERE {}) AS there FROM "
       "(SELECT DISTINCT {} FROM {}) AS s) AS keys",
-      plan.target, condition, key_list(plan), kStage);
+      plan.target, condition, key_list(plan), plan.stage);
   connection_.set_deadline(steady_clock::now() + config_.statement_timeout + kServerPatience);
   Async<Result<std::vector<Rows>>> counting = connection_.query(std::move(sql));
   auto counted = co_await counting;

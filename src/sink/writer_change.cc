@@ -26,10 +26,10 @@ struct MovedKeys {
   std::string_view before;
   std::string_view after;
 };
-MovedKeys keys_of(const Batch& batch, const Row& row) {
-  const bool binary = batch.form == Form::kBinary;
+MovedKeys keys_of(const TableRows& rows, const Row& row) {
+  const bool binary = rows.form == Form::kBinary;
   const std::size_t skip = binary ? 2 : 0;
-  const std::string_view whole = batch.bytes.view(row.begin + skip, row.length - skip);
+  const std::string_view whole = rows.bytes.view(row.begin + skip, row.length - skip);
   MovedKeys keys{whole.substr(0, row.key_length), whole.substr(row.key_length)};
   if (!binary) {
     keys.after.remove_prefix(1);  // the tab
@@ -58,30 +58,30 @@ std::string same_row(const Plan& plan, const std::string& states) {
 // Rows [from, to): cut where a change must not be put in front of the ones before it. Within a part
 // come first the moves, then the deletes, then the writes, each folded by key: so a part ends where
 // a move meets a key that the part has touched, or the table is emptied.
-Async<Writer::Step> Writer::write_changes(Batch& batch, const Plan& plan, std::size_t from,
+Async<Writer::Step> Writer::write_changes(TableRows& rows, const Plan& plan, std::size_t from,
                                           std::size_t to) {
-  const auto begin = batch.rows.begin();
+  const auto begin = rows.rows.begin();
   const bool moves = std::any_of(begin + static_cast<std::ptrdiff_t>(from),
                                  begin + static_cast<std::ptrdiff_t>(to), is_move);
-  const bool loose = batch.form == Form::kBinary ? plan.loose_key_binary : plan.loose_key_text;
+  const bool loose = rows.form == Form::kBinary ? plan.loose_key_binary : plan.loose_key_text;
   std::unordered_set<std::string_view> touched;
   std::size_t last_move = to;
   std::size_t start = from;
   for (std::size_t i = from; i <= to; ++i) {
     bool ends = i == to;
     if (!ends) {
-      Row& row = batch.rows[i];
+      Row& row = rows.rows[i];
       if (row.dead) continue;
       if (row.operation == Operation::kTruncate) {
         ends = true;
       } else if (moves && row.operation == Operation::kMove) {
-        const MovedKeys keys = keys_of(batch, row);
+        const MovedKeys keys = keys_of(rows, row);
         // Of an update of the key a delete and a tombstone say the same, one after the other.
         if (last_move < i && std::ranges::all_of(
                                  begin + static_cast<std::ptrdiff_t>(last_move + 1),
                                  begin + static_cast<std::ptrdiff_t>(i),
                                  [](const Row& each) { return each.dead; })) {
-          const MovedKeys before = keys_of(batch, batch.rows[last_move]);
+          const MovedKeys before = keys_of(rows, rows.rows[last_move]);
           if (before.before == keys.before && before.after == keys.after) {
             row.operation = Operation::kMoved;
             last_move = i;
@@ -95,55 +95,55 @@ Async<Writer::Step> Writer::write_changes(Batch& batch, const Plan& plan, std::s
       }
     }
     if (ends && i > start) {
-      Async<Step> moving = write_moves(batch, plan, start, i);
+      Async<Step> moving = write_moves(rows, plan, start, i);
       auto done = co_await moving;
       if (!done) co_return done;
-      Async<Step> writing = write_alike(batch, plan, start, i);
+      Async<Step> writing = write_alike(rows, plan, start, i);
       done = co_await writing;
       if (!done) co_return done;
       touched.clear();
       start = i;
     }
     if (i == to) break;
-    const Row& row = batch.rows[i];
+    const Row& row = rows.rows[i];
     if (row.operation == Operation::kTruncate) {
       Async<Step> emptying = truncate(plan);
       auto done = co_await emptying;
       if (!done) co_return done;
       start = i + 1;
     } else if (moves && row.operation == Operation::kMove) {
-      const MovedKeys keys = keys_of(batch, row);
+      const MovedKeys keys = keys_of(rows, row);
       touched.insert(keys.before);
       touched.insert(keys.after);
       last_move = i;
     } else if (moves && row.operation != Operation::kMoved) {
-      touched.insert(batch.key_of(row));
+      touched.insert(rows.key_of(row));
     }
   }
   co_return true;
 }
 
 // Rows that stand for themselves: neither moves nor TRUNCATE.
-Async<Writer::Step> Writer::write_alike(Batch& batch, const Plan& plan, std::size_t from,
+Async<Writer::Step> Writer::write_alike(TableRows& rows, const Plan& plan, std::size_t from,
                                         std::size_t to) {
   if (plan.key_columns > 0) {
-    Async<Step> writing = write_turns(batch, plan, from, to);
+    Async<Step> writing = write_turns(rows, plan, from, to);
     auto written = co_await writing;
     co_return written;
   }
   while (from < to) {
-    const bool equal = batch.rows[from].operation != Operation::kWrite;
+    const bool equal = rows.rows[from].operation != Operation::kWrite;
     std::size_t end = from + 1;
     if (!equal) {
       // A history keeps the order, which COPYs of several shapes would not.
       const auto alike = [&](const Row& row) {
         return row.operation == Operation::kWrite &&
-               (!plan.history || row.shape == batch.rows[from].shape);
+               (!plan.history || row.shape == rows.rows[from].shape);
       };
-      while (end < to && alike(batch.rows[end])) ++end;
+      while (end < to && alike(rows.rows[end])) ++end;
     }
     Async<Step> writing =
-        equal ? write_equal(batch, plan, batch.rows[from]) : write_piece(batch, plan, from, end);
+        equal ? write_equal(rows, plan, rows.rows[from]) : write_piece(rows, plan, from, end);
     auto written = co_await writing;
     if (!written) co_return written;
     from = end;
@@ -153,16 +153,16 @@ Async<Writer::Step> Writer::write_alike(Batch& batch, const Plan& plan, std::siz
 
 // The rows with old keys get their new ones, unless a row with the new key is there: then the old
 // one goes. Nothing here touches another's key, so that all are two statements.
-Async<Writer::Step> Writer::write_moves(const Batch& batch, const Plan& plan, std::size_t from,
+Async<Writer::Step> Writer::write_moves(const TableRows& rows, const Plan& plan, std::size_t from,
                                         std::size_t to) {
   sent_.clear();
   slices_.clear();
   gathered_.clear();
   for (std::size_t i = from; i < to; ++i) {
-    const Row& row = batch.rows[i];
+    const Row& row = rows.rows[i];
     if (!is_move(row)) continue;
     sent_.push_back(row.record);
-    gathered_.append(batch.bytes.view(row.begin, row.length));
+    gathered_.append(rows.bytes.view(row.begin, row.length));
   }
   if (sent_.empty()) co_return true;
   slices_.push_back(gathered_.view());
@@ -181,14 +181,14 @@ Async<Writer::Step> Writer::write_moves(const Batch& batch, const Plan& plan, st
     is_new += fmt::format("{}x.{} = m.n{}", and_, name, i + 1);
     set += fmt::format("{}{} = m.n{}", comma, name, i + 1);
   }
-  Async<Step> staging = fill_stage(batch, std::string(kMoveStage), old_columns + ", " + new_columns,
-                                   move_stage_bytes_);
+  Async<Step> staging =
+      fill_stage(rows, plan.move_stage, old_columns + ", " + new_columns, habit().move_stage_bytes);
   auto done = co_await staging;
   if (!done) co_return done;
   std::string sql = fmt::format(
       "UPDATE {0} AS t SET {1} FROM {2} AS m WHERE {3} AND NOT EXISTS (SELECT FROM {0} AS x WHERE "
       "{4}); DELETE FROM {0} AS t USING {2} AS m WHERE {3}",
-      plan.target, set, kMoveStage, is_old, is_new);
+      plan.target, set, plan.move_stage, is_old, is_new);
   Async<Step> moving = execute(std::move(sql));
   done = co_await moving;
   co_return done;
@@ -226,19 +226,19 @@ Async<Writer::Step> Writer::truncate(const Plan& plan) {
 
 // One row of a table without key, found by all that its event says of it. Of several that are equal
 // any one is as good.
-Async<Writer::Step> Writer::write_equal(const Batch& batch, const Plan& plan, const Row& row) {
+Async<Writer::Step> Writer::write_equal(const TableRows& rows, const Plan& plan, const Row& row) {
   if (row.dead) co_return true;
-  const std::string& states = batch.shapes[row.before_shape].states;
+  const std::string& states = rows.shapes[row.before_shape].states;
   sent_ = {row.record};
-  slices_ = {batch.bytes.view(row.before, row.before_length)};
+  slices_ = {rows.bytes.view(row.before, row.before_length)};
   Async<Step> finding =
-      fill_stage(batch, std::string(kDeleteStage), column_list(plan, states), delete_stage_bytes_);
+      fill_stage(rows, plan.delete_stage, column_list(plan, states), habit().delete_stage_bytes);
   auto done = co_await finding;
   if (!done) co_return done;
   const std::string found = fmt::format(
       "(t.tableoid, t.ctid) = (SELECT x.tableoid, x.ctid FROM {} AS x, {} AS d WHERE {} "
       "LIMIT 1)",
-      plan.target, kDeleteStage, same_row(plan, states));
+      plan.target, plan.delete_stage, same_row(plan, states));
   if (row.operation == Operation::kDeleteEqual) {
     Async<tl::expected<Rows, Failed>> deleting =
         ask(fmt::format("DELETE FROM {} AS t WHERE {}", plan.target, found));
@@ -246,9 +246,9 @@ Async<Writer::Step> Writer::write_equal(const Batch& batch, const Plan& plan, co
     if (!deleted) co_return tl::unexpected(deleted.error());
     co_return true;
   }
-  const std::string& after = batch.shapes[row.shape].states;
-  slices_ = {batch.bytes.view(row.begin, row.length)};
-  Async<Step> staging = stage_rows(batch, plan, column_list(plan, after));
+  const std::string& after = rows.shapes[row.shape].states;
+  slices_ = {rows.bytes.view(row.begin, row.length)};
+  Async<Step> staging = stage_rows(rows, plan, column_list(plan, after));
   done = co_await staging;
   if (!done) co_return done;
   std::string set;
@@ -257,14 +257,14 @@ Async<Writer::Step> Writer::write_equal(const Batch& batch, const Plan& plan, co
     const std::string name = Connection::identifier(plan.columns[i].name);
     set += fmt::format("{}{} = s.{}", set.empty() ? "" : ", ", name, name);
   }
-  Async<tl::expected<Rows, Failed>> updating = ask(
-      fmt::format("UPDATE {} AS t SET {} FROM {} AS s WHERE {}", plan.target, set, kStage, found));
+  Async<tl::expected<Rows, Failed>> updating = ask(fmt::format(
+      "UPDATE {} AS t SET {} FROM {} AS s WHERE {}", plan.target, set, plan.stage, found));
   auto updated = co_await updating;
   if (!updated) co_return tl::unexpected(updated.error());
   if (updated->affected() > 0) co_return true;
   // It is not there: the event has the whole row.
   std::string sql = fmt::format("INSERT INTO {0} ({1}) SELECT {1} FROM {2}", plan.target,
-                                column_list(plan, after), kStage);
+                                column_list(plan, after), plan.stage);
   Async<Step> inserting = execute(std::move(sql));
   done = co_await inserting;
   co_return done;

@@ -19,35 +19,35 @@ Async<tl::expected<Rows, Writer::Failed>> Writer::ask(std::string sql) {
 }
 
 // Rows [from, to) that are not dead. Folded by key as far as the bytes of keys show it.
-Async<Writer::Step> Writer::merge_piece(Batch& batch, const Plan& plan, std::size_t from,
+Async<Writer::Step> Writer::merge_piece(TableRows& rows, const Plan& plan, std::size_t from,
                                         std::size_t to) {
   if (plan.write == task::Write::kInsertIgnore) {
-    Async<Step> merging = merge_runs(batch, plan, from, to);
+    Async<Step> merging = merge_runs(rows, plan, from, to);
     auto merged = co_await merging;
     co_return merged;
   }
   if (plan.newer >= 0) {
-    Async<Step> merging = merge_newer(batch, plan, from, to);
+    Async<Step> merging = merge_newer(rows, plan, from, to);
     auto merged = co_await merging;
     co_return merged;
   }
-  compaction_.fold(batch, plan, from, to);
+  compaction_.fold(rows, plan, from, to);
   if (!compaction_.deletes().empty()) {
-    Async<Step> deleting = delete_keys(batch, plan);
+    Async<Step> deleting = delete_keys(rows, plan);
     auto deleted = co_await deleting;
     if (!deleted) co_return deleted;
   }
   merging_ = compaction_.upserts();
   // Without the table's lock only text is sure to be read as it was meant.
-  const bool sure = plan.lock_target || batch.form == Form::kText;
-  if (plan.mirror && copies_new_ && sure && !apart_ && !plan.table.row_security &&
+  const bool sure = plan.lock_target || rows.form == Form::kText;
+  if (plan.mirror && habit().copies_new && sure && !apart_ && !plan.table.row_security &&
       !plan.table.has_rules) {
-    Async<Step> copying = copy_new(batch, plan);
+    Async<Step> copying = copy_new(rows, plan);
     auto copied = co_await copying;
     if (!copied) co_return copied;
   }
   if (merging_.empty()) co_return true;
-  const bool loose = batch.form == Form::kBinary ? plan.loose_key_binary : plan.loose_key_text;
+  const bool loose = rows.form == Form::kBinary ? plan.loose_key_binary : plan.loose_key_text;
   const bool one_shape = std::all_of(merging_.begin(), merging_.end(), [&](const Row& row) {
     return row.shape == merging_.front().shape;
   });
@@ -55,8 +55,7 @@ Async<Writer::Step> Writer::merge_piece(Batch& batch, const Plan& plan, std::siz
   // own, and UPDATE takes any of the two: those are looked for in one stage.
   const bool together =
       plan.write == task::Write::kUpdate || (loose && (!one_shape || !plan.on_conflict));
-  Async<Step> merging =
-      together ? merge_staged(batch, plan, Pick::kAll) : merge_shapes(batch, plan);
+  Async<Step> merging = together ? merge_staged(rows, plan, Pick::kAll) : merge_shapes(rows, plan);
   auto merged = co_await merging;
   co_return merged;
 }
@@ -64,7 +63,7 @@ Async<Writer::Step> Writer::merge_piece(Batch& batch, const Plan& plan, std::siz
 // Takes out of `merging_` the rows that their events call new, and copies them into the table: a
 // third of the work. If one is there all the same (messages that come again, a second snapshot)
 // nothing of it has happened, and they are merged, as are those of the next batches.
-Async<Writer::Step> Writer::copy_new(Batch& batch, const Plan& plan) {
+Async<Writer::Step> Writer::copy_new(TableRows& rows, const Plan& plan) {
   constexpr int kMostMergeBatches = 256;
   const auto others = std::stable_partition(merging_.begin(), merging_.end(),
                                             [](const Row& row) { return row.is_new; });
@@ -73,7 +72,7 @@ Async<Writer::Step> Writer::copy_new(Batch& batch, const Plan& plan) {
   Async<Step> saving = execute("SAVEPOINT sluice_new");
   auto done = co_await saving;
   if (!done) co_return done;
-  for (std::size_t shape = 0; shape < batch.shapes.size() && done; ++shape) {
+  for (std::size_t shape = 0; shape < rows.shapes.size() && done; ++shape) {
     sent_.clear();
     slices_.clear();
     gathered_.clear();
@@ -81,11 +80,11 @@ Async<Writer::Step> Writer::copy_new(Batch& batch, const Plan& plan) {
       const Row& row = merging_[i];
       if (row.shape != shape) continue;
       sent_.push_back(row.record);
-      gathered_.append(batch.bytes.view(row.begin, row.length));
+      gathered_.append(rows.bytes.view(row.begin, row.length));
     }
     if (sent_.empty()) continue;
     slices_.push_back(gathered_.view());
-    Async<Step> copying = copy_shape(batch, plan, static_cast<std::uint16_t>(shape));
+    Async<Step> copying = copy_shape(rows, plan, static_cast<std::uint16_t>(shape));
     done = co_await copying;
   }
   const bool there = !done && done.error().error.code == "23505";
@@ -95,12 +94,12 @@ Async<Writer::Step> Writer::copy_new(Batch& batch, const Plan& plan) {
   auto ended = co_await ending;
   if (!ended) co_return ended;
   if (there) {
-    copies_new_ = false;
-    merge_batches_ = last_merge_batches_ =
-        std::clamp(2 * last_merge_batches_, 1, kMostMergeBatches);
+    habit().copies_new = false;
+    habit().merge_batches = habit().last_merge_batches =
+        std::clamp(2 * habit().last_merge_batches, 1, kMostMergeBatches);
     co_return true;
   }
-  last_merge_batches_ = 0;
+  habit().last_merge_batches = 0;
   merging_.erase(merging_.begin(), others);
   co_return true;
 }
@@ -108,12 +107,12 @@ Async<Writer::Step> Writer::copy_new(Batch& batch, const Plan& plan) {
 // insert_ignore: nothing is folded, the first of a key stays. Without a key any unique index may
 // take two rows for one, so that they are written strictly in order, as many at once as have one
 // shape.
-Async<Writer::Step> Writer::merge_runs(Batch& batch, const Plan& plan, std::size_t from,
+Async<Writer::Step> Writer::merge_runs(TableRows& rows, const Plan& plan, std::size_t from,
                                        std::size_t to) {
   while (from < to) {
     merging_.clear();
     for (; from < to; ++from) {
-      const Row& row = batch.rows[from];
+      const Row& row = rows.rows[from];
       if (row.dead) continue;
       const bool ends =
           plan.key_columns == 0 && !merging_.empty() && merging_.back().shape != row.shape;
@@ -122,7 +121,7 @@ Async<Writer::Step> Writer::merge_runs(Batch& batch, const Plan& plan, std::size
     }
     if (merging_.empty()) break;
     Async<Step> merging =
-        merge_staged(batch, plan, plan.key_columns == 0 ? Pick::kAll : Pick::kFirst);
+        merge_staged(rows, plan, plan.key_columns == 0 ? Pick::kAll : Pick::kFirst);
     auto merged = co_await merging;
     if (!merged) co_return merged;
   }
@@ -131,22 +130,22 @@ Async<Writer::Step> Writer::merge_runs(Batch& batch, const Plan& plan, std::size
 
 // only_if_newer: which of several changes of a key counts is for PostgreSQL to say. Where changes
 // are whole rows that is one of them; partial ones (on_absent: keep) are written in their order.
-Async<Writer::Step> Writer::merge_newer(Batch& batch, const Plan& plan, std::size_t from,
+Async<Writer::Step> Writer::merge_newer(TableRows& rows, const Plan& plan, std::size_t from,
                                         std::size_t to) {
   if (!plan.keeps) {
     merging_.clear();
     for (; from < to; ++from) {
-      if (!batch.rows[from].dead) merging_.push_back(batch.rows[from]);
+      if (!rows.rows[from].dead) merging_.push_back(rows.rows[from]);
     }
     if (merging_.empty()) co_return true;
-    Async<Step> merging = merge_staged(batch, plan, Pick::kNewest);
+    Async<Step> merging = merge_staged(rows, plan, Pick::kNewest);
     auto merged = co_await merging;
     co_return merged;
   }
-  std::vector<std::vector<Row>> rounds = compaction_.rounds(batch, from, to);
+  std::vector<std::vector<Row>> rounds = compaction_.rounds(rows, from, to);
   for (auto& round : rounds) {
     merging_ = std::move(round);
-    Async<Step> merging = merge_staged(batch, plan, Pick::kAll);
+    Async<Step> merging = merge_staged(rows, plan, Pick::kAll);
     auto merged = co_await merging;
     if (!merged) co_return merged;
   }
@@ -154,19 +153,19 @@ Async<Writer::Step> Writer::merge_newer(Batch& batch, const Plan& plan, std::siz
 }
 
 // `merging_`, each shape by itself: a COPY of the columns that it has.
-Async<Writer::Step> Writer::merge_shapes(Batch& batch, const Plan& plan) {
-  for (std::size_t shape = 0; shape < batch.shapes.size(); ++shape) {
+Async<Writer::Step> Writer::merge_shapes(TableRows& rows, const Plan& plan) {
+  for (std::size_t shape = 0; shape < rows.shapes.size(); ++shape) {
     sent_.clear();
     slices_.clear();
     gathered_.clear();
     for (const Row& row : merging_) {
       if (row.shape != shape) continue;
       sent_.push_back(row.record);
-      gathered_.append(batch.bytes.view(row.begin, row.length));
+      gathered_.append(rows.bytes.view(row.begin, row.length));
     }
     if (sent_.empty()) continue;
     slices_.push_back(gathered_.view());
-    Async<Step> writing = stage_shape(batch, plan, static_cast<std::uint16_t>(shape));
+    Async<Step> writing = stage_shape(rows, plan, static_cast<std::uint16_t>(shape));
     auto written = co_await writing;
     if (!written) co_return written;
   }
@@ -174,20 +173,20 @@ Async<Writer::Step> Writer::merge_shapes(Batch& batch, const Plan& plan) {
 }
 
 // `merging_`, all shapes in one stage.
-Async<Writer::Step> Writer::merge_staged(Batch& batch, const Plan& plan, Pick pick) {
+Async<Writer::Step> Writer::merge_staged(TableRows& rows, const Plan& plan, Pick pick) {
   sent_.clear();
   slices_.clear();
   gathered_.clear();
   for (std::size_t i = 0; i < merging_.size(); ++i) {
-    append_staged(batch, plan, merging_[i], static_cast<std::int64_t>(i), gathered_);
+    append_staged(rows, plan, merging_[i], static_cast<std::int64_t>(i), gathered_);
     sent_.push_back(merging_[i].record);
   }
   slices_.push_back(gathered_.view());
-  Async<Step> staging = stage_rows(batch, plan, staged_columns(plan));
+  Async<Step> staging = stage_rows(rows, plan, staged_columns(plan));
   auto staged = co_await staging;
   if (!staged) co_return staged;
 
-  const bool loose = batch.form == Form::kBinary ? plan.loose_key_binary : plan.loose_key_text;
+  const bool loose = rows.form == Form::kBinary ? plan.loose_key_binary : plan.loose_key_text;
   if (pick == Pick::kAll && plan.key_columns > 0 && loose && merging_.size() > 1) {
     Async<tl::expected<Rows, Failed>> asking = ask(twice_sql(plan));
     auto twice = co_await asking;
@@ -202,17 +201,17 @@ Async<Writer::Step> Writer::merge_staged(Batch& batch, const Plan& plan, Pick pi
   // What only an insert sets comes from the first message of a key, the rest from the newest.
   if (pick == Pick::kNewest && plan.insert_only) {
     Async<tl::expected<std::int64_t, Failed>> inserting =
-        merge_each(batch, plan, {.pick = Pick::kFirst, .only_new = true});
+        merge_each(rows, plan, {.pick = Pick::kFirst, .only_new = true});
     auto inserted = co_await inserting;
     if (!inserted) co_return tl::unexpected(inserted.error());
   }
-  Async<tl::expected<std::int64_t, Failed>> merging = merge_each(batch, plan, {.pick = pick});
+  Async<tl::expected<std::int64_t, Failed>> merging = merge_each(rows, plan, {.pick = pick});
   auto changed = co_await merging;
   if (!changed) co_return tl::unexpected(changed.error());
-  const auto rows = static_cast<std::int64_t>(merging_.size());
+  const auto count = static_cast<std::int64_t>(merging_.size());
   if (plan.write == task::Write::kInsertIgnore)
-    ignored_ += std::max<std::int64_t>(0, rows - *changed);
-  if (plan.write != task::Write::kUpdate || *changed == rows) co_return true;
+    ignored_ += std::max<std::int64_t>(0, count - *changed);
+  if (plan.write != task::Write::kUpdate || *changed == count) co_return true;
   Async<tl::expected<Rows, Failed>> asking = ask(missing_sql(plan));
   auto missing = co_await asking;
   if (!missing) co_return tl::unexpected(missing.error());
@@ -224,17 +223,17 @@ Async<Writer::Step> Writer::merge_staged(Batch& batch, const Plan& plan, Pick pi
 }
 
 // The statement of each shape among `merging_`, which is staged. Returns the rows they changed.
-Async<tl::expected<std::int64_t, Writer::Failed>> Writer::merge_each(const Batch& batch,
+Async<tl::expected<std::int64_t, Writer::Failed>> Writer::merge_each(const TableRows& rows,
                                                                      const Plan& plan,
                                                                      Staged staged) {
-  std::vector<bool> used(batch.shapes.size());
+  std::vector<bool> used(rows.shapes.size());
   for (const Row& row : merging_) used[row.shape] = true;
   std::int64_t changed = 0;
   for (std::size_t shape = 0; shape < used.size(); ++shape) {
     if (!used[shape]) continue;
     staged.shape = static_cast<std::uint16_t>(shape);
-    staged.only_existing = batch.shapes[shape].only_existing;
-    std::string sql = merge_sql(plan, batch.shapes[shape].states, staged);
+    staged.only_existing = rows.shapes[shape].only_existing;
+    std::string sql = merge_sql(plan, rows.shapes[shape].states, staged);
     if (sql.empty()) continue;
     Async<tl::expected<Rows, Failed>> merging = ask(std::move(sql));
     auto merged = co_await merging;

@@ -28,6 +28,31 @@ constexpr std::int64_t kStageKeepBytes = 512 << 10;
 constexpr std::size_t kFirstPiece = 512;
 constexpr std::size_t kSmallestPiece = 32;
 
+// The places of the rows of the records [from, to).
+std::pair<std::size_t, std::size_t> range_of(const std::vector<Row>& rows, std::size_t from,
+                                             std::size_t to) {
+  const auto before = [](const Row& row, std::size_t record) { return row.record < record; };
+  const auto first = std::lower_bound(rows.begin(), rows.end(), from, before);
+  const auto last = std::lower_bound(first, rows.end(), to, before);
+  return {static_cast<std::size_t>(first - rows.begin()),
+          static_cast<std::size_t>(last - rows.begin())};
+}
+
+// The rows of the records [from, to) that are not dead: how many, and one of them.
+std::pair<std::size_t, Row*> alive_in(Batch& batch, std::size_t from, std::size_t to) {
+  std::size_t count = 0;
+  Row* one = nullptr;
+  for (auto& table : batch.tables) {
+    const auto [first, last] = range_of(table.rows, from, to);
+    for (std::size_t i = first; i < last; ++i) {
+      if (table.rows[i].dead) continue;
+      ++count;
+      one = &table.rows[i];
+    }
+  }
+  return {count, one};
+}
+
 std::string copy_sql(const std::string& target, const std::string& columns, Form form) {
   return fmt::format("COPY {} ({}) FROM STDIN{}", target, columns,
                      form == Form::kBinary ? " (FORMAT binary)" : "");
@@ -43,10 +68,22 @@ Async<Writer::Step> Writer::execute(std::string sql) {
   co_return true;
 }
 
-Async<Writer::Step> Writer::prepare_stage(const Plan& plan) {
-  std::string sql = plan.stage_ddl;
-  if (!plan.delete_stage_ddl.empty()) sql += "; " + plan.delete_stage_ddl;
-  if (!plan.move_stage_ddl.empty()) sql += "; " + plan.move_stage_ddl;
+// The temporary tables of `used` that this session does not have; `stay`: those for the session,
+// else those for the transaction. One round trip, or none.
+Async<Writer::Step> Writer::prepare_stages(const Batch& batch, const std::vector<std::size_t>& used,
+                                           bool stay) {
+  if (habits_.size() < batch.tables.size()) habits_.resize(batch.tables.size());
+  std::string sql;
+  for (const std::size_t number : used) {
+    const Plan& plan = *batch.tables[number].plan;
+    if (plan.stage_ddl.empty() || plan.stage_stays != stay) continue;
+    const std::string ddl = plan.stage_ddl + plan.delete_stage_ddl;
+    if (stay && habits_[number].stage_ddl == ddl) continue;
+    for (const auto* each : {&plan.stage_ddl, &plan.delete_stage_ddl, &plan.move_stage_ddl}) {
+      if (!each->empty()) sql += *each + "; ";
+    }
+  }
+  if (sql.empty()) co_return true;
   Async<Step> creating = execute(std::move(sql));
   auto created = co_await creating;
   if (!created) {
@@ -54,10 +91,14 @@ Async<Writer::Step> Writer::prepare_stage(const Plan& plan) {
     failed.phase = Phase::kRead;
     co_return tl::unexpected(std::move(failed));
   }
-  stage_ddl_ = plan.stage_ddl + plan.delete_stage_ddl;
-  stage_bytes_ = 0;
-  delete_stage_bytes_ = 0;
-  move_stage_bytes_ = 0;
+  for (const std::size_t number : used) {
+    const Plan& plan = *batch.tables[number].plan;
+    Habits& habits = habits_[number];
+    const std::string ddl = plan.stage_ddl + plan.delete_stage_ddl;
+    if (plan.stage_ddl.empty() || plan.stage_stays != stay || habits.stage_ddl == ddl) continue;
+    if (stay) habits.stage_ddl = ddl;
+    habits.stage_bytes = habits.delete_stage_bytes = habits.move_stage_bytes = 0;
+  }
   co_return true;
 }
 
@@ -73,49 +114,50 @@ Async<Writer::Step> Writer::empty_stage(std::string table, std::int64_t& bytes) 
 }
 
 // Sends `slices_`, the rows of the records in sent_, as one COPY into `relation` (unqualified).
-Async<Writer::Step> Writer::copy_rows(std::string sql, const Batch& batch, std::string relation) {
+Async<Writer::Step> Writer::copy_rows(std::string sql, const TableRows& rows,
+                                      std::string relation) {
   std::vector<std::string_view> data;
-  if (batch.form == Form::kBinary) data.push_back(kBinaryHeader);
+  if (rows.form == Form::kBinary) data.push_back(kBinaryHeader);
   data.insert(data.end(), slices_.begin(), slices_.end());
-  if (batch.form == Form::kBinary) data.push_back(kBinaryTrailer);
+  if (rows.form == Form::kBinary) data.push_back(kBinaryTrailer);
   connection_.set_deadline(steady_clock::now() + config_.statement_timeout + kServerPatience);
   Async<Result<std::int64_t>> copying = connection_.copy_in(std::move(sql), std::move(data));
   auto copied = co_await copying;
   if (copied) co_return true;  // a trigger may have swallowed some: not ours to judge
   Failed failed{copied.error(), Phase::kWrite, std::nullopt};
   const auto line = copy_error_line(failed.error.detail, relation);
-  if (line && *line <= sent_.size()) {
-    const std::uint32_t record = sent_[*line - 1];
-    const auto found =
-        std::lower_bound(batch.rows.begin(), batch.rows.end(), record,
-                         [](const Row& row, std::uint32_t wanted) { return row.record < wanted; });
-    failed.row = static_cast<std::size_t>(found - batch.rows.begin());
-  }
+  if (line && *line <= sent_.size()) failed.record = sent_[*line - 1];
   co_return tl::unexpected(std::move(failed));
 }
 
-// Rows [from, to) of the batch that are not dead.
-Async<Writer::Step> Writer::write_range(Batch& batch, const Plan& plan, std::size_t from,
-                                        std::size_t to) {
-  Async<Step> writing =
-      plan.mirror ? write_changes(batch, plan, from, to) : write_turns(batch, plan, from, to);
-  auto written = co_await writing;
-  co_return written;
+Async<Writer::Step> Writer::write_records(Batch& batch, std::size_t from, std::size_t to) {
+  for (std::size_t number = 0; number < batch.tables.size(); ++number) {
+    TableRows& rows = batch.tables[number];
+    const auto [first, last] = range_of(rows.rows, from, to);
+    if (first == last) continue;
+    writing_ = number;
+    const Plan& plan = *rows.plan;
+    Async<Step> writing =
+        plan.mirror ? write_changes(rows, plan, first, last) : write_turns(rows, plan, first, last);
+    auto written = co_await writing;
+    if (!written) co_return written;
+  }
+  co_return true;
 }
 
 // Deletes go before the writes of what is folded together; where one key can be spelt in several
 // ways folding cannot see that they meet, so that deletes and writes are then written in turns, in
 // their order.
-Async<Writer::Step> Writer::write_turns(Batch& batch, const Plan& plan, std::size_t from,
+Async<Writer::Step> Writer::write_turns(TableRows& rows, const Plan& plan, std::size_t from,
                                         std::size_t to) {
-  const bool loose = batch.form == Form::kBinary ? plan.loose_key_binary : plan.loose_key_text;
+  const bool loose = rows.form == Form::kBinary ? plan.loose_key_binary : plan.loose_key_text;
   while (from < to) {
     std::size_t end = to;
     if (plan.deletes && loose) {
       end = from + 1;
-      while (end < to && batch.rows[end].operation == batch.rows[from].operation) ++end;
+      while (end < to && rows.rows[end].operation == rows.rows[from].operation) ++end;
     }
-    Async<Step> writing = write_piece(batch, plan, from, end);
+    Async<Step> writing = write_piece(rows, plan, from, end);
     auto written = co_await writing;
     if (!written) co_return written;
     from = end;
@@ -124,20 +166,20 @@ Async<Writer::Step> Writer::write_turns(Batch& batch, const Plan& plan, std::siz
 }
 
 // In as many COPYs as the rows have shapes.
-Async<Writer::Step> Writer::write_piece(Batch& batch, const Plan& plan, std::size_t from,
+Async<Writer::Step> Writer::write_piece(TableRows& rows, const Plan& plan, std::size_t from,
                                         std::size_t to) {
   if (plan.way == Way::kStageMerge) {
-    Async<Step> merging = merge_piece(batch, plan, from, to);
+    Async<Step> merging = merge_piece(rows, plan, from, to);
     auto merged = co_await merging;
     co_return merged;
   }
-  for (std::size_t shape = 0; shape < batch.shapes.size(); ++shape) {
+  for (std::size_t shape = 0; shape < rows.shapes.size(); ++shape) {
     sent_.clear();
     slices_.clear();
     for (std::size_t i = from; i < to; ++i) {
-      const Row& row = batch.rows[i];
+      const Row& row = rows.rows[i];
       if (row.dead || row.shape != shape) continue;
-      const std::string_view slice = batch.bytes.view(row.begin, row.length);
+      const std::string_view slice = rows.bytes.view(row.begin, row.length);
       // Neighbours are one slice: a clean batch of one shape is sent as it lies.
       if (!sent_.empty() && slices_.back().data() + slices_.back().size() == slice.data()) {
         slices_.back() = {slices_.back().data(), slices_.back().size() + slice.size()};
@@ -148,16 +190,16 @@ Async<Writer::Step> Writer::write_piece(Batch& batch, const Plan& plan, std::siz
     }
     if (sent_.empty()) continue;
     Async<Step> writing = plan.way == Way::kCopy
-                              ? copy_shape(batch, plan, static_cast<std::uint16_t>(shape))
-                              : stage_shape(batch, plan, static_cast<std::uint16_t>(shape));
+                              ? copy_shape(rows, plan, static_cast<std::uint16_t>(shape))
+                              : stage_shape(rows, plan, static_cast<std::uint16_t>(shape));
     auto written = co_await writing;
     if (!written) co_return written;
   }
   co_return true;
 }
 
-Async<Writer::Step> Writer::copy_shape(Batch& batch, const Plan& plan, std::uint16_t shape) {
-  const std::string columns = column_list(plan, batch.shapes[shape].states);
+Async<Writer::Step> Writer::copy_shape(TableRows& rows, const Plan& plan, std::uint16_t shape) {
+  const std::string columns = column_list(plan, rows.shapes[shape].states);
   if (columns.empty()) {  // every column by its default
     std::string sql =
         fmt::format("INSERT INTO {} SELECT FROM generate_series(1, {})", plan.target, sent_.size());
@@ -165,24 +207,24 @@ Async<Writer::Step> Writer::copy_shape(Batch& batch, const Plan& plan, std::uint
     auto inserted = co_await inserting;
     co_return inserted;
   }
-  std::string sql = copy_sql(plan.target, columns, batch.form);
-  Async<Step> copying = copy_rows(std::move(sql), batch, plan.table.name);
+  std::string sql = copy_sql(plan.target, columns, rows.form);
+  Async<Step> copying = copy_rows(std::move(sql), rows, plan.table.name);
   auto copied = co_await copying;
   co_return copied;
 }
 
-Async<Writer::Step> Writer::stage_shape(Batch& batch, const Plan& plan, std::uint16_t shape) {
-  const std::string& states = batch.shapes[shape].states;
+Async<Writer::Step> Writer::stage_shape(TableRows& rows, const Plan& plan, std::uint16_t shape) {
+  const std::string& states = rows.shapes[shape].states;
   const std::string columns = column_list(plan, states);
   if (columns.empty()) {
-    Async<Step> inserting = copy_shape(batch, plan, shape);
+    Async<Step> inserting = copy_shape(rows, plan, shape);
     auto inserted = co_await inserting;
     co_return inserted;
   }
-  Async<Step> staging = stage_rows(batch, plan, columns);
+  Async<Step> staging = stage_rows(rows, plan, columns);
   auto staged = co_await staging;
   if (!staged) co_return staged;
-  std::string sql = merge_sql(plan, states, {.only_existing = batch.shapes[shape].only_existing});
+  std::string sql = merge_sql(plan, states, {.only_existing = rows.shapes[shape].only_existing});
   if (sql.empty()) co_return true;
   Async<Step> merging = execute(std::move(sql));
   auto merged = co_await merging;
@@ -190,21 +232,22 @@ Async<Writer::Step> Writer::stage_shape(Batch& batch, const Plan& plan, std::uin
 }
 
 // Empties a temporary table and sends `slices_` to it.
-Async<Writer::Step> Writer::fill_stage(const Batch& batch, std::string table, std::string columns,
-                                       std::int64_t& bytes) {
+Async<Writer::Step> Writer::fill_stage(const TableRows& rows, std::string table,
+                                       std::string columns, std::int64_t& bytes) {
   Async<Step> emptying = empty_stage(table, bytes);
   auto emptied = co_await emptying;
   if (!emptied) co_return emptied;
   for (const auto slice : slices_) bytes += static_cast<std::int64_t>(slice.size());
-  std::string copy = copy_sql(table, columns, batch.form);
-  Async<Step> copying = copy_rows(std::move(copy), batch, table.substr(table.find('.') + 1));
+  std::string copy = copy_sql(table, columns, rows.form);
+  Async<Step> copying = copy_rows(std::move(copy), rows, table.substr(table.find('.') + 1));
   auto copied = co_await copying;
   co_return copied;
 }
 
 // Empties the stage and sends `slices_` to it.
-Async<Writer::Step> Writer::stage_rows(const Batch& batch, const Plan& plan, std::string columns) {
-  Async<Step> copying = fill_stage(batch, std::string(kStage), std::move(columns), stage_bytes_);
+Async<Writer::Step> Writer::stage_rows(const TableRows& rows, const Plan& plan,
+                                       std::string columns) {
+  Async<Step> copying = fill_stage(rows, plan.stage, std::move(columns), habit().stage_bytes);
   auto copied = co_await copying;
   if (copied && apart_ && plan.key_columns > 0) {
     Async<Step> counting = count_keys(plan);
@@ -213,17 +256,17 @@ Async<Writer::Step> Writer::stage_rows(const Batch& batch, const Plan& plan, std
   co_return copied;
 }
 
-Async<Writer::Step> Writer::delete_keys(Batch& batch, const Plan& plan) {
+Async<Writer::Step> Writer::delete_keys(TableRows& rows, const Plan& plan) {
   sent_.clear();
   slices_.clear();
   gathered_.clear();
   for (const Row& row : compaction_.deletes()) {
     sent_.push_back(row.record);
-    gathered_.append(batch.bytes.view(row.begin, row.length));
+    gathered_.append(rows.bytes.view(row.begin, row.length));
   }
   slices_.push_back(gathered_.view());
   Async<Step> copying =
-      fill_stage(batch, std::string(kDeleteStage), key_list(plan), delete_stage_bytes_);
+      fill_stage(rows, plan.delete_stage, key_list(plan), habit().delete_stage_bytes);
   auto copied = co_await copying;
   if (!copied) co_return copied;
   std::string condition;
@@ -231,16 +274,15 @@ Async<Writer::Step> Writer::delete_keys(Batch& batch, const Plan& plan) {
     const std::string name = Connection::identifier(plan.columns[static_cast<std::size_t>(i)].name);
     condition += fmt::format("{}t.{} = d.{}", i > 0 ? " AND " : "", name, name);
   }
-  std::string sql =
-      fmt::format("DELETE FROM {} t USING {} d WHERE {}", plan.target, kDeleteStage, condition);
+  std::string sql = fmt::format("DELETE FROM {} t USING {} d WHERE {}", plan.target,
+                                plan.delete_stage, condition);
   Async<Step> deleting = execute(std::move(sql));
   auto deleted = co_await deleting;
   co_return deleted;
 }
 
-bool Writer::take_out(Batch& batch, std::size_t row, Error error, Breaker& breaker,
+bool Writer::take_out(Batch& batch, Row& bad, Error error, Breaker& breaker,
                       const Records& records) const {
-  Row& bad = batch.rows[row];
   bad.dead = true;
   batch.failures.push_back({bad.record, bad.partition, std::move(error)});
   if (config_.on_failure != task::OnFailure::kRetain) {
@@ -250,28 +292,31 @@ bool Writer::take_out(Batch& batch, std::size_t row, Error error, Breaker& break
   PartitionRange& range = batch.partitions[bad.partition];
   const std::int64_t offset = records.at(bad.record).offset;
   if (range.cut < 0 || offset < range.cut) range.cut = offset;
-  for (std::size_t i = row + 1; i < batch.rows.size(); ++i) {
-    if (batch.rows[i].partition == bad.partition) batch.rows[i].dead = true;
+  for (auto& table : batch.tables) {
+    for (auto& row : table.rows) {
+      if (row.partition == bad.partition && row.record > bad.record) row.dead = true;
+    }
   }
   return true;
 }
 
-// Writes the batch piece by piece under savepoints, in its order, until every bad row stands alone.
+// Writes the batch piece by piece under savepoints, in the order of its records, until every bad
+// row stands alone.
 // PostgreSQL names a line for most errors of COPY: only a hint, but a good one. The pieces before
 // it, that row, and the pieces after it are tried by themselves; without a hint the piece is
 // halved.
-Async<Writer::Step> Writer::write_isolated(Batch& batch, const Plan& plan, const Records& records,
-                                           Breaker& breaker, Care care) {
-  struct Piece {
+Async<Writer::Step> Writer::write_isolated(Batch& batch, const Records& records, Breaker& breaker,
+                                           Care care) {
+  struct Piece {  // of records
     std::size_t from, to;
   };
   std::vector<Piece> pieces;  // the next one last
-  const auto push_around = [&pieces](Piece piece, std::size_t row) {
-    if (row + 1 < piece.to) pieces.push_back({row + 1, piece.to});
-    pieces.push_back({row, row + 1});
-    if (row > piece.from) pieces.push_back({piece.from, row});
+  const auto push_around = [&pieces](Piece piece, std::size_t record) {
+    if (record + 1 < piece.to) pieces.push_back({record + 1, piece.to});
+    pieces.push_back({record, record + 1});
+    if (record > piece.from) pieces.push_back({piece.from, record});
   };
-  const Piece whole{0, batch.rows.size()};
+  const Piece whole{0, batch.record_partitions.size()};
   if (hint_ && *hint_ < whole.to) {
     push_around(whole, *hint_);
   } else {
@@ -286,10 +331,7 @@ Async<Writer::Step> Writer::write_isolated(Batch& batch, const Plan& plan, const
       pieces.push_back({piece.from + limit, piece.to});
       piece.to = piece.from + limit;
     }
-    const auto begin = batch.rows.begin();
-    const auto alive = std::count_if(begin + static_cast<std::ptrdiff_t>(piece.from),
-                                     begin + static_cast<std::ptrdiff_t>(piece.to),
-                                     [](const Row& row) { return !row.dead; });
+    const auto [alive, one] = alive_in(batch, piece.from, piece.to);
     if (alive == 0) continue;
     const std::optional<Apart> before = apart_;
     Step step = true;
@@ -299,7 +341,7 @@ Async<Writer::Step> Writer::write_isolated(Batch& batch, const Plan& plan, const
       if (!step) co_return step;
     }
     const std::int64_t ignored = ignored_;
-    Async<Step> writing = write_range(batch, plan, piece.from, piece.to);
+    Async<Step> writing = write_records(batch, piece.from, piece.to);
     step = co_await writing;
     if (step) {
       std::string sql;
@@ -330,9 +372,7 @@ Async<Writer::Step> Writer::write_isolated(Batch& batch, const Plan& plan, const
     saved = true;
 
     if (alive == 1) {
-      std::size_t row = piece.from;
-      while (batch.rows[row].dead) ++row;
-      if (!take_out(batch, row, std::move(failed.error), breaker, records)) {
+      if (!take_out(batch, *one, std::move(failed.error), breaker, records)) {
         Failed open;
         open.error = fail(Domain::kMessage, "breaker",
                           fmt::format("the breaker opened: {} of the last messages could not be "
@@ -346,8 +386,8 @@ Async<Writer::Step> Writer::write_isolated(Batch& batch, const Plan& plan, const
       continue;
     }
     if (care == Care::kRows) limit = std::max(limit / 2, kSmallestPiece);
-    if (failed.row && *failed.row >= piece.from && *failed.row < piece.to) {
-      push_around(piece, *failed.row);
+    if (failed.record && *failed.record >= piece.from && *failed.record < piece.to) {
+      push_around(piece, *failed.record);
       continue;
     }
     const std::size_t middle = piece.from + (piece.to - piece.from) / 2;

@@ -44,6 +44,11 @@ const char* valid_value(const Key& key) {
       {"sync.metadata", R"({"_op": "op"})"},
       {"sync.metadata.*", R"("source_ts_ms")"},
       {"sync.unavailable_value", R"("__gone")"},
+      {"sync.tables", R"({"exclude": ["shop.audit"]})"},
+      {"sync.tables.include", R"(["shop.orders", "^shop\\.c"])"},
+      {"sync.tables.exclude", R"(["^shop\\.tmp_"])"},
+      {"sync.tables.rename", R"({"shop.orders": "sales.orders"})"},
+      {"sync.tables.rename.*", R"("racks")"},
       {"breaker", "{}"},
       {"breaker.share", "1"},
       {"breaker.window", "1000000"},
@@ -84,6 +89,10 @@ bj::value with_key(const Key& key, std::string_view json) {
         "sync.metadata.*"}) {
     if (key.path == path) document.as_object()["sync"] = {{"mode", "mirror"}};
   }
+  if (key.path.starts_with("sync.tables")) {
+    document.as_object()["sync"] = {{"mode", "mirror"}};
+    set(document, "target.table", "{source.schema}.{source.table}");
+  }
   if (json == R"("history")") document.as_object()["sync"] = {{"mode", "mirror"}};
   set(document, concrete(key.path), bj::parse(json));
   return document;
@@ -116,7 +125,9 @@ bool takes(const Key& key, const std::string& json) {
     case Type::kSection:
       return json == "null" && key.default_text == "{}";
     case Type::kText: {
-      if (key.path == "source.kafka.*") return text || number || json == "true";
+      if (key.path == "source.kafka.*" || key.path == "sync.tables.rename.*") {
+        return text || number || json == "true";
+      }
       if (key.path == "sync.units.*" || key.path == "sync.metadata.*") return false;  // only names
       return text && key.path != "target.postgres";
     }

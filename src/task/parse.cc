@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "task/parser.h"
+#include "task/table_rules.h"
 
 namespace sluice::task {
 
@@ -190,7 +191,9 @@ void Parser::read_target() {
     return text.starts_with("postgresql://") || text.starts_with("postgres://") ||
            text.find('=') != std::string_view::npos;
   });
-  read_text("target.table", task_.target.table, is_table_name);
+  read_text("target.table", task_.target.table, [](std::string_view text) {
+    return TableRules::is_template(text) || is_table_name(text);
+  });
   read_choice("target.pooler", kPoolerNames, task_.target.pooler);
   read_choice("target.level", kLevelNames, task_.target.level);
   read_text("target.ledger_schema", task_.target.ledger_schema,
@@ -222,6 +225,8 @@ void Parser::read_tuning() {
   read_integer("tuning.memory_mb", tuning.memory_mb);
   read_choice("tuning.copy_format", kCopyFormatNames, tuning.copy_format);
 }
+
+bool Task::has_many_tables() const { return TableRules::is_template(target.table); }
 
 tl::expected<Task, Errors> parse(const Node& document) { return Parser(document).run(); }
 

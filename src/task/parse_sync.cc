@@ -7,6 +7,7 @@
 
 #include "json/path.h"
 #include "task/parser.h"
+#include "task/table_rules.h"
 
 namespace sluice::task {
 
@@ -42,8 +43,8 @@ void Parser::read_sync() {
 // What only one of the modes has is refused in the other one: it would do nothing there.
 void Parser::read_mirror() {
   constexpr std::string_view kMirrorOnly[] = {
-      "format",   "on_delete",      "on_truncate", "on_missing_row",
-      "metadata", "schema_changes", "units",       "unavailable_value"};
+      "format",         "on_delete", "on_truncate",       "on_missing_row", "metadata",
+      "schema_changes", "units",     "unavailable_value", "tables"};
   constexpr std::string_view kMappingOnly[] = {"extra_fields", "only_if_newer", "unchanged",
                                                "on_tombstone", "columns"};
   Sync& sync = task_.sync;
@@ -58,6 +59,9 @@ void Parser::read_mirror() {
   if (!sync.mirrors()) {
     if (sync.write == Write::kHistory) {
       valid_.refuse("sync.write", "history, together with mode: mapping", "mode: mirror");
+    }
+    if (TableRules::is_template(task_.target.table)) {
+      valid_.refuse("target.table", "a template, together with mode: mapping", "mode: mirror");
     }
     return refuse_all(kMirrorOnly, "mapping");
   }
@@ -86,10 +90,35 @@ void Parser::read_mirror() {
             [](std::string_view text) { return !text.empty() && text.size() <= 1000; });
   read_choices_by_column("sync.units", kWireUnitNames, sync.units);
   read_choices_by_column("sync.metadata", kEventMetaNames, sync.metadata);
+  read_tables();
   if (sync.on_delete == OnDelete::kMark && sync.metadata.contains(sync.mark_column)) {
     valid_.add("sync.on_delete.mark",
                fmt::format("found \"{}\", which sync.metadata fills", sync.mark_column),
                "Name another column.");
+  }
+}
+
+void Parser::read_tables() {
+  Sync& sync = task_.sync;
+  sync.tables.include = texts("sync.tables.include");
+  sync.tables.exclude = texts("sync.tables.exclude");
+  if (const Node* node = valid_.at("sync.tables.rename")) {
+    for (const auto& [from, to] : node->members) sync.tables.rename[from] = to.text;
+  }
+  if (!TableRules::is_template(task_.target.table)) {
+    if (valid_.at("sync.tables") != nullptr) {
+      valid_.add(
+          "sync.tables", "found together with a target.table that is one table",
+          "Leave it out, or write a template: target.table: \"{source.schema}.{source.table}\".");
+    }
+    return;
+  }
+  if (!sync.primary_key.empty()) {
+    valid_.refuse("sync.primary_key", "a key for all tables of a template", "the keys of messages",
+                  "Give the tables their keys, or those without one tasks of their own.");
+  }
+  if (auto rules = TableRules::compile(task_.target, sync.tables); !rules) {
+    valid_.add(rules.error().code, rules.error().message, rules.error().remedy);
   }
 }
 

@@ -121,15 +121,37 @@ TEST(Parse, NamesMissingKeys) {
   expect_error(document, "target.table", {"found nothing", "SCHEMA.TABLE", "Add table."});
 }
 
+TEST(Parse, TakesTemplates) {
+  const auto mirror = [](const char* table) {
+    bj::value document = with("sync.mode", R"("mirror")");
+    set(document, "target.table", table);
+    return document;
+  };
+  EXPECT_TRUE(good(mirror("ods.{source.db}_{source.table}")).has_many_tables());
+  EXPECT_FALSE(good(mirror("\"{topic}\"")).has_many_tables());
+  for (const char* const wrong :
+       {"{table}", "{topic", "a.{topic}.b", "{source.schema}.", "x}{topic}"}) {
+    expect_error(mirror(wrong), "target.table", {"template", "{source.table}"});
+  }
+  expect_error(with("target.table", R"("{topic}")"), "target.table", {"mapping"});
+  bj::value document = mirror("{topic}");
+  set(document, "sync.tables", {{"include", bj::array{"^("}}});
+  expect_error(document, "sync.tables.include", {"regular expression"});
+  set(document, "sync.tables", {{"rename", {{"a", "b.c.d"}}}});
+  expect_error(document, "sync.tables.rename.a", {"b.c.d"});
+  set(document, "sync.tables", bj::object{});
+  set(document, "sync.primary_key", bj::array{"id"});
+  expect_error(document, "sync.primary_key", {"template"});
+  document = mirror("t");
+  set(document, "sync.tables", {{"include", bj::array{"t"}}});
+  expect_error(document, "sync.tables", {"one table"});
+}
+
 TEST(Parse, KnowsKeysOfLaterVersions) {
   const std::pair<const char*, const char*> kLater[] = {
-      {"rules", R"([{"parse": "json"}])"},
-      {"source.connection", "\"prod\""},
-      {"target.connection", "\"prod\""},
-      {"target.database", "\"shop\""},
-      {"sync.on_missing_row", "\"fail\""},
-      {"sync.tables", "[]"},
-      {"sync.sweep", "true"},
+      {"rules", R"([{"parse": "json"}])"},         {"source.connection", "\"prod\""},
+      {"target.connection", "\"prod\""},           {"target.database", "\"shop\""},
+      {"sync.on_missing_row", "\"fail\""},         {"sync.sweep", "true"},
       {"tuning.max_bytes_per_second", "\"1 MB\""},
   };
   for (const auto& [path, json] : kLater) {

@@ -79,6 +79,7 @@ class Parser {
   void read_target();
   void read_sync();
   void read_mirror();
+  void read_tables();
   void read_extra_fields();
   template <class E, std::size_t N>
   void read_choices_by_column(std::string_view path, const Name<E> (&names)[N],

@@ -84,7 +84,8 @@ struct Source {
 
 struct Target {
   std::string postgres;  // libpq URI or conninfo, placeholders expanded: holds secrets
-  std::string table;     // as written: schema.table, quoted names allowed
+  // As written: schema.table, quoted names allowed; or a template (task/table_rules.h).
+  std::string table;
   std::string ledger_schema = "sluice";
   Pooler pooler = Pooler::kNone;
   Level level = Level::kCurrent;
@@ -102,6 +103,13 @@ struct Column {
   Unit unit = Unit::kNone;
   Encoding encoding = Encoding::kNone;
   bool update = true;  // false: set by the insert of an upsert, never by its update
+};
+
+// Of a target.table that is a template: by the names that it makes.
+struct Tables {
+  std::vector<std::string> include;  // names or ^regex; none: all
+  std::vector<std::string> exclude;
+  std::map<std::string, std::string> rename;
 };
 
 struct Sync {
@@ -125,6 +133,7 @@ struct Sync {
   std::map<std::string, EventMeta> metadata;  // by column
   SchemaChanges schema_changes = SchemaChanges::kApplySafe;
   std::map<std::string, WireUnit> units;  // by column
+  Tables tables;
   std::string unavailable_value = "__debezium_unavailable_value";
 
   bool mirrors() const { return mode == Mode::kMirror; }
@@ -157,6 +166,12 @@ struct Task {
   std::optional<std::chrono::milliseconds> retry_for;  // none: for ever
   Tuning tuning;
 
+  bool has_many_tables() const;  // target.table is a template
+  // Messages may bring tables into being.
+  bool makes_tables() const {
+    return sync.mirrors() && (sync.schema_changes == SchemaChanges::kApplySafe ||
+                              sync.schema_changes == SchemaChanges::kApplyAll);
+  }
   bool keeps_ledger() const { return delivery == Delivery::kExactlyOnce; }
 };
 

@@ -9,10 +9,10 @@
 #include "base/log.h"
 #include "postgres/connection.h"
 #include "postgres/encode.h"
-#include "sink/batch.h"
 #include "sink/column_type.h"
 #include "sink/convert.h"
 #include "sink/fields.h"
+#include "sink/row_builder.h"
 
 namespace sluice::sink {
 
@@ -102,19 +102,20 @@ bool unsaid_encoding(const PlanColumn& column, const Value& value, Problem& prob
 
 }  // namespace
 
-RowBuilder::Outcome RowBuilder::build_change(Batch& batch, const Plan& plan, Records& records,
-                                             std::uint32_t index, Row& row, Problem& problem) {
+RowBuilder::Outcome RowBuilder::build_change(TableRows& rows, const Plan& plan, Records& records,
+                                             Row& row, const message::Expected* expected) {
   scratch_.store.clear();
-  RecordHeaders headers(records, index);
-  const message::Message message = records.at(index);
+  RecordHeaders headers(records, row.record);
+  const message::Message message = records.at(row.record);
   timestamp_ms_ = message.timestamp_ms;
   Change change;
   while (true) {
     const ChangeDecoder::Outcome decoded =
-        change_decoder_->decode(message, headers, change, problem);
+        change_decoder_->decode(message, headers, change, problem_, expected);
     if (decoded == ChangeDecoder::Outcome::kChange) break;
     if (decoded == ChangeDecoder::Outcome::kProblem) return Outcome::kProblem;
-    if (decoded == ChangeDecoder::Outcome::kOtherKey) return other_key(batch, plan);
+    if (decoded == ChangeDecoder::Outcome::kOtherKey) return other_key(plan);
+    if (decoded == ChangeDecoder::Outcome::kOtherTable) return Outcome::kOtherTable;
     Demand demand;
     demand.row = change_decoder_->asked();
     demand.key = plan.named_key;
@@ -127,7 +128,7 @@ RowBuilder::Outcome RowBuilder::build_change(Batch& batch, const Plan& plan, Rec
     demand.own_columns = plan.own_columns;
     demand.beside = plan.beside;
     demand.history = plan.history;
-    const Outcome met = meet(batch, plan, std::move(demand));
+    const Outcome met = meet(plan, std::move(demand));
     if (met != Outcome::kOk) return met;
     if (decoded == ChangeDecoder::Outcome::kNewSchema) {
       change_decoder_->accept_schema();
@@ -140,9 +141,9 @@ RowBuilder::Outcome RowBuilder::build_change(Batch& batch, const Plan& plan, Rec
   }
   if (plan.table.oid == 0) {
     if (change.kind != Change::Kind::kWrite) return Outcome::kIgnored;  // of what is not there yet
-    problem = {};
-    problem.code = ProblemCode::kBadEnvelope;
-    problem.detail = fmt::format("a row without any value, and {} is yet to be made", plan.target);
+    problem_ = {};
+    problem_.code = ProblemCode::kBadEnvelope;
+    problem_.detail = fmt::format("a row without any value, and {} is yet to be made", plan.target);
     return Outcome::kProblem;
   }
   switch (change.kind) {
@@ -160,9 +161,9 @@ RowBuilder::Outcome RowBuilder::build_change(Batch& batch, const Plan& plan, Rec
     case Change::Kind::kTruncate:
       if (plan.on_truncate == task::OnTruncate::kIgnore) return Outcome::kIgnored;
       if (plan.on_truncate == task::OnTruncate::kFail) {
-        problem = {};
-        problem.code = ProblemCode::kBadEnvelope;
-        problem.detail = "a TRUNCATE of the source table, with sync.on_truncate: fail";
+        problem_ = {};
+        problem_.code = ProblemCode::kBadEnvelope;
+        problem_.detail = "a TRUNCATE of the source table, with sync.on_truncate: fail";
         return Outcome::kProblem;
       }
       if (plan.history) break;
@@ -174,17 +175,17 @@ RowBuilder::Outcome RowBuilder::build_change(Batch& batch, const Plan& plan, Rec
       row.is_new = (change.op == 'c' || change.op == 'r') && !change.partial;
       break;
   }
-  const Outcome encoded = encode_change(batch, plan, change, row, problem);
+  const Outcome encoded = encode_change(rows, plan, change, row);
   if (!demand_) return encoded;
   Demand demand = std::move(*demand_);
   demand_.reset();
-  const Outcome met = meet(batch, plan, std::move(demand));
+  const Outcome met = meet(plan, std::move(demand));
   return met == Outcome::kOk ? Outcome::kProblem : met;
 }
 
 // The first `count` columns, as they are to be encoded.
 bool RowBuilder::take_values(const Plan& plan, const Change::Row& from, std::size_t count,
-                             bool partial, Problem& problem) {
+                             bool partial) {
   for (std::size_t i = 0; i < count; ++i) {
     const PlanColumn& column = plan.columns[i];
     Value value = from.values[i];
@@ -192,7 +193,7 @@ bool RowBuilder::take_values(const Plan& plan, const Change::Row& from, std::siz
     const bool unsent = partial && plan.unavailable->is(value);
     unsent_ = unsent_ || unsent;
     if (value.kind == Kind::kAbsent || unsent) {
-      if (column.key) return null_key(column, problem);
+      if (column.key) return null_key(column, problem_);
       if (plan.history) {
         // A new row has its default; of a deleted one nothing is known.
         const bool defaults = column.has_default && (is_write_ || column.not_null);
@@ -200,7 +201,7 @@ bool RowBuilder::take_values(const Plan& plan, const Change::Row& from, std::siz
         resolved_[i] = Value::of(Kind::kNull, 0);
         if (defaults || !column.not_null) continue;
         demand_.emplace().null_in = column.name;
-        return null_in(column, problem);
+        return null_in(column, problem_);
       }
       states_[i] = plan.key_columns > 0 ? Shape::kKeep : Shape::kDefault;
       if (plan.key_columns == 0 && !column.has_default) {
@@ -210,10 +211,10 @@ bool RowBuilder::take_values(const Plan& plan, const Change::Row& from, std::siz
       continue;
     }
     if (value.kind == Kind::kNull) {
-      if (column.key) return null_key(column, problem);
+      if (column.key) return null_key(column, problem_);
       if (column.not_null && plan.schema_changes != task::SchemaChanges::kWarn) {
         demand_.emplace().null_in = column.name;
-        return null_in(column, problem);
+        return null_in(column, problem_);
       }
       resolved_[i] = value;
       continue;
@@ -227,31 +228,31 @@ bool RowBuilder::take_values(const Plan& plan, const Change::Row& from, std::siz
       if (column.assumed.meaning == message::Meaning::kJson) type = &column.assumed;
     }
     const bool exact = value.kind != Kind::kNumber;
-    if (!convert(*type, value, scratch_.store, problem)) return blame(column, problem);
+    if (!convert(*type, value, scratch_.store, problem_)) return blame(column, problem_);
     if (column.bounds && is_too_small(*column.bounds, value, exact) &&
         plan.schema_changes != task::SchemaChanges::kWarn) {
       demand_.emplace().exceeded = column.name;
-      return too_small(column, value, problem);
+      return too_small(column, value, problem_);
     }
     if (column.is_bytea && value.kind == Kind::kString && !value.text().starts_with("\\x")) {
-      return unsaid_encoding(column, value, problem);
+      return unsaid_encoding(column, value, problem_);
     }
     resolved_[i] = value;
   }
   return true;
 }
 
-RowBuilder::Outcome RowBuilder::encode_change(Batch& batch, const Plan& plan, const Change& change,
-                                              Row& row, Problem& problem) {
-  Buffer& out = batch.bytes;
-  const bool binary = batch.form == Form::kBinary;
+RowBuilder::Outcome RowBuilder::encode_change(TableRows& rows, const Plan& plan,
+                                              const Change& change, Row& row) {
+  Buffer& out = rows.bytes;
+  const bool binary = rows.form == Form::kBinary;
   const auto keys = static_cast<std::size_t>(plan.key_columns);
   const std::size_t all = plan.columns.size();
   const std::size_t of_rows = plan.change.columns.size();
   unsent_ = false;
   is_write_ = change.kind == Change::Kind::kWrite;
   if (!change.before.values.empty()) {
-    if (!take_values(plan, change.before, of_rows, false, problem)) return Outcome::kProblem;
+    if (!take_values(plan, change.before, of_rows, false)) return Outcome::kProblem;
     // What is not said is not compared.
     for (std::size_t i = 0; i < all; ++i) {
       const bool said = i < of_rows && change.before.values[i].kind != Kind::kAbsent;
@@ -260,24 +261,24 @@ RowBuilder::Outcome RowBuilder::encode_change(Batch& batch, const Plan& plan, co
     const std::size_t begin = out.size();
     if (binary) out.append_u16(0);
     std::uint16_t fields = 0;
-    const Outcome outcome = append_fields(batch, plan, 0, all, fields, problem);
+    const Outcome outcome = append_fields(rows, plan, 0, all, fields);
     if (outcome != Outcome::kOk) return outcome;
     end_row(out, begin, binary, fields);
     row.before = static_cast<std::uint32_t>(begin);
     row.before_length = static_cast<std::uint32_t>(out.size() - begin);
-    row.before_shape = shape_index(batch);
+    row.before_shape = shape_index(rows);
   }
   if (row.operation == Operation::kDeleteEqual) return Outcome::kOk;
   if (row.operation == Operation::kMove) {
     const std::size_t begin = out.size();
     if (binary) out.append_u16(0);
     std::uint16_t fields = 0;
-    if (!take_values(plan, change.key, keys, false, problem)) return Outcome::kProblem;
-    Outcome outcome = append_fields(batch, plan, 0, keys, fields, problem);
+    if (!take_values(plan, change.key, keys, false)) return Outcome::kProblem;
+    Outcome outcome = append_fields(rows, plan, 0, keys, fields);
     if (outcome != Outcome::kOk) return outcome;
     row.key_length = static_cast<std::uint32_t>(out.size() - begin - (binary ? 2 : 0));
-    if (!take_values(plan, change.row, keys, false, problem)) return Outcome::kProblem;
-    outcome = append_fields(batch, plan, 0, keys, fields, problem);
+    if (!take_values(plan, change.row, keys, false)) return Outcome::kProblem;
+    outcome = append_fields(rows, plan, 0, keys, fields);
     if (outcome != Outcome::kOk) return outcome;
     end_row(out, begin, binary, fields);
     row.begin = static_cast<std::uint32_t>(begin);
@@ -285,13 +286,13 @@ RowBuilder::Outcome RowBuilder::encode_change(Batch& batch, const Plan& plan, co
     return Outcome::kOk;
   }
   if (row.operation == Operation::kDelete) {
-    if (!take_values(plan, change.key, keys, false, problem)) return Outcome::kProblem;
+    if (!take_values(plan, change.key, keys, false)) return Outcome::kProblem;
     row.shape = 0;
-    return encode(batch, plan, row, problem);
+    return encode(rows, plan, row);
   }
   bool only_existing = false;
   if (change.kind == Change::Kind::kWrite) {
-    if (!take_values(plan, change.row, of_rows, change.partial, problem)) return Outcome::kProblem;
+    if (!take_values(plan, change.row, of_rows, change.partial)) return Outcome::kProblem;
     only_existing =
         plan.on_missing_row == task::OnMissingRow::kIgnore && change.op == 'u' && unsent_;
   } else if (plan.history) {  // a delete, of which the key is known, or a TRUNCATE
@@ -300,15 +301,15 @@ RowBuilder::Outcome RowBuilder::encode_change(Batch& batch, const Plan& plan, co
     const Change::Row nothing{std::span(kNothing).first(of_rows),
                               std::span(kNoTypes).first(of_rows)};
     const Change::Row& known = change.key.values.empty() ? nothing : change.key;
-    if (!take_values(plan, known, of_rows, false, problem)) return Outcome::kProblem;
+    if (!take_values(plan, known, of_rows, false)) return Outcome::kProblem;
   } else {  // a row that is marked as deleted
-    if (!take_values(plan, change.key, keys, false, problem)) return Outcome::kProblem;
+    if (!take_values(plan, change.key, keys, false)) return Outcome::kProblem;
     std::fill(states_.begin() + static_cast<std::ptrdiff_t>(keys), states_.end(), Shape::kKeep);
     only_existing = true;
   }
   take_beside(plan, change);
-  row.shape = shape_index(batch, only_existing);
-  return encode(batch, plan, row, problem);
+  row.shape = shape_index(rows, only_existing);
+  return encode(rows, plan, row);
 }
 
 // What stands beside the row: metadata of the event, and the mark of deleted rows.
@@ -384,7 +385,7 @@ bool RowBuilder::mention(const std::vector<Alteration>& all) {
 }
 
 // kOk: the table has what is asked for, or the message goes on without.
-RowBuilder::Outcome RowBuilder::meet(Batch& batch, const Plan& plan, Demand demand) {
+RowBuilder::Outcome RowBuilder::meet(const Plan& plan, Demand demand) {
   const auto all = alterations(plan.table, demand, kNewestServer);
   if (all.empty()) return Outcome::kOk;
   const Chosen chosen = choose(plan.schema_changes, all);
@@ -401,13 +402,13 @@ RowBuilder::Outcome RowBuilder::meet(Batch& batch, const Plan& plan, Demand dema
     }
     return Outcome::kOk;
   }
-  Stop stop{asks_for_more(plan, all), std::nullopt};
-  if (chosen.enough) stop.demand = std::move(demand);
-  batch.stop = std::move(stop);
+  stop_ = {};
+  stop_.error = asks_for_more(plan, all);
+  if (chosen.enough) stop_.demand = std::move(demand);
   return Outcome::kStop;
 }
 
-RowBuilder::Outcome RowBuilder::other_key(Batch& batch, const Plan& plan) {
+RowBuilder::Outcome RowBuilder::other_key(const Plan& plan) {
   std::string names;
   std::string list;
   for (const auto& name : change_decoder_->key_fields()) {
@@ -421,15 +422,15 @@ RowBuilder::Outcome RowBuilder::other_key(Batch& batch, const Plan& plan) {
     if (index.primary)
       drop = fmt::format("DROP CONSTRAINT {}, ", Connection::identifier(index.name));
   }
-  batch.stop = Stop{
+  stop_ = {};
+  stop_.error =
       fail(Domain::kMessage, "other_key",
            fmt::format("the message's key is ({}), that of {} is ({})", names, plan.target,
                        fmt::join(ours, ", ")),
            fmt::format("Give the target the source's key: ALTER TABLE {} {}ADD PRIMARY KEY ({}); "
                        "then start again. Or name the key to go by in sync.primary_key.",
                        plan.target, drop, list))
-          .value(),
-      std::nullopt};
+          .value();
   return Outcome::kStop;
 }
 
