@@ -9,6 +9,15 @@
 
 namespace sluice::message {
 
+Problem nameless_tombstone() {
+  Problem problem;
+  problem.code = ProblemCode::kNoIdentity;
+  problem.detail =
+      "a tombstone names no table, and target.table goes by what messages say of theirs: use "
+      "{topic}, or delete.tombstone.handling.mode: rewrite at the source";
+  return problem;
+}
+
 bool ChangeDecoder::State::read(Form& form, std::string_view payload, Problem& problem) {
   json::Failure failure;
   if (form.reader->read(payload, form.found, failure)) return true;
@@ -97,9 +106,30 @@ void ChangeDecoder::State::ask_for_key(const Message& message) {
   read_key(message.key, keys, ignored);
 }
 
+// Whether a row whose schema is new is of this table: else the schema is not worth to be kept.
+bool ChangeDecoder::State::is_of_unread(std::string_view payload, const Expected& expected) {
+  if (!origin_form) {
+    origin_form.emplace();
+    origin_form->paths = meta_paths();
+    for (const bool envelope : {true, false}) {
+      origin_form->envelope = envelope;
+      bind_origin_of(*origin_form);
+    }
+    origin_form->reader.emplace(origin_form->paths, json::Unmapped::kIgnore);
+    origin_form->found.resize(origin_form->paths.size());
+  }
+  Problem ignored;
+  if (!read(*origin_form, payload, ignored)) return true;  // whoever reads it says so
+  take_origin(*origin_form);
+  if (origin == Origin()) return true;
+  other_table = !is_of(*origin_form, expected);
+  return !other_table;
+}
+
 // The form by which the value was read, which holds it now. Null: it is none, `null` in one of its
-// forms, or a problem.
-Form* ChangeDecoder::State::read_value(const Message& message, bool& null, Problem& problem) {
+// forms, of another table, or a problem.
+Form* ChangeDecoder::State::read_value(const Message& message, const Expected* expected, bool& null,
+                                       Problem& problem) {
   null = message.value_null || is_null_text(message.value);
   if (null) return nullptr;
   if (message.value.empty()) {
@@ -115,14 +145,34 @@ Form* ChangeDecoder::State::read_value(const Message& message, bool& null, Probl
     payload = parts.payload;
     if (!parts.schema.empty()) {
       form = known_form(parts.schema);
+      if (form == nullptr && expected != nullptr && !is_of_unread(payload, *expected)) {
+        return nullptr;
+      }
       if (form == nullptr) form = new_form(parts.schema, problem);
       if (form == nullptr) return nullptr;
     }
   }
   null = is_null_text(payload);
   if (null) return nullptr;
-  if (form == nullptr) return read_bare(payload, problem);
-  return read(*form, payload, problem) ? form : nullptr;
+  if (form != nullptr) {
+    is_canal = false;
+    return read(*form, payload, problem) ? form : nullptr;
+  }
+  const bool only_canal = config.format == Format::kCanal;
+  if (only_canal || (is_canal && config.format == Format::kAuto)) {
+    if (!read_canal(payload, problem) || is_canal) return nullptr;
+    if (only_canal) {
+      problem = bad_envelope("no message of Canal: no `isDdl`, no BINLOG_NAME");
+      return nullptr;
+    }
+  }
+  is_canal = false;
+  form = read_bare(payload, problem);
+  if (form == nullptr || form->envelope || config.format != Format::kAuto || !may_be_canal(*form)) {
+    return form;
+  }
+  if (!read_canal(payload, problem) || is_canal) return nullptr;
+  return form;
 }
 
 ChangeDecoder::State::Step ChangeDecoder::State::decode(const Message& message, Headers& headers,
@@ -130,40 +180,49 @@ ChangeDecoder::State::Step ChangeDecoder::State::decode(const Message& message, 
                                                         const Expected* expected) {
   change = {};
   bool null = false;
-  Form* const form = read_value(message, null, problem);
+  other_table = false;
+  Form* const form = read_value(message, expected, null, problem);
+  if (other_table) return Step::kOtherTable;
   if (null) {
-    const auto meant = expected == nullptr ? Expected::Tombstones::kDelete : expected->tombstones;
-    if (meant == Expected::Tombstones::kNothing) return Step::kChange;
-    if (meant == Expected::Tombstones::kDelete) {
-      return decode_null(message, headers, change, problem);
-    }
-    problem = {};
-    problem.code = ProblemCode::kNoIdentity;
-    problem.detail = "a tombstone in a topic of several tables, of which it names none";
+    if (expected == nullptr) return decode_null(message, headers, change, problem);
+    if (expected->tombstones == Expected::Tombstones::kNothing) return Step::kChange;
+    problem = nameless_tombstone();
     return Step::kProblem;
   }
-  if (form == nullptr) return Step::kProblem;
+  if (form == nullptr) {
+    if (!is_canal) return Step::kProblem;
+    says_deletes = true;
+    if (expected != nullptr && !is_of_canal(expected->origin)) return Step::kOtherTable;
+    return canal_change(change, problem);
+  }
   if (form->service) return Step::kChange;
-  if (expected != nullptr && !is_of(*form, expected->origin)) return Step::kOtherTable;
+  const bool nothing = form->envelope && text_of(form->found[Form::kOp]) == "m";
+  if (expected != nullptr && !nothing && !is_of(*form, *expected)) return Step::kOtherTable;
+  says_deletes = form->envelope || form->found[Form::kDeleted].type != json::Type::kAbsent;
   for (const auto& [place, meta] : form->metadata) {
     Value& value = change.metadata[static_cast<std::size_t>(meta)];
     const json::Type type = form->found[place].type;
     const bool there = type != json::Type::kAbsent && type != json::Type::kNull;
     if (there && value.kind == Kind::kAbsent) put(value, form->found[place]);
   }
-  deletes_are_said =
-      deletes_are_said || form->envelope || form->found[Form::kDeleted].type != json::Type::kAbsent;
+  deletes_are_said = deletes_are_said || says_deletes;
   return form->envelope ? decode_envelope(message, headers, *form, change, problem)
                         : decode_flat(message, headers, *form, change, problem);
 }
 
-ChangeDecoder::State::Step ChangeDecoder::State::locate(const Message& message, Problem& problem) {
-  bool null = false;
-  Form* const form = read_value(message, null, problem);
+ChangeDecoder::State::Step ChangeDecoder::State::locate(const Message& message, bool& null,
+                                                        Problem& problem) {
+  Form* const form = read_value(message, nullptr, null, problem);
   if (null) return Step::kChange;
+  if (form == nullptr && is_canal) {
+    says_deletes = true;
+    const bool nothing = canal.kind == CanalMessage::Kind::kNothing;
+    return nothing || is_of_canal({}) ? Step::kChange : Step::kOtherTable;
+  }
   if (form == nullptr) return Step::kProblem;
   if (form->service) return Step::kChange;
   take_origin(*form);
+  says_deletes = form->envelope || form->found[Form::kDeleted].type != json::Type::kAbsent;
   if (form->envelope) {
     return text_of(form->found[Form::kOp]) == "m" ? Step::kChange : Step::kOtherTable;
   }
@@ -390,13 +449,13 @@ ChangeDecoder::Outcome ChangeDecoder::decode(const Message& message, Headers& he
   return static_cast<Outcome>(step);
 }
 
-ChangeDecoder::Outcome ChangeDecoder::locate(const Message& message, Problem& problem) {
-  const State::Step step = state_->locate(message, problem);
+ChangeDecoder::Outcome ChangeDecoder::locate(const Message& message, bool& null, Problem& problem) {
+  const State::Step step = state_->locate(message, null, problem);
   return step == State::Step::kNothing ? Outcome::kChange : static_cast<Outcome>(step);
 }
 
 const Origin& ChangeDecoder::origin() const { return state_->origin; }
-bool ChangeDecoder::said_by_envelope() const { return state_->said_by_envelope; }
+bool ChangeDecoder::says_deletes() const { return state_->says_deletes; }
 
 void ChangeDecoder::accept_schema() { state_->shown->accepted = true; }
 const Type& ChangeDecoder::asked() const { return state_->asked; }

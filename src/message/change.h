@@ -2,6 +2,7 @@
 //
 // Forms, told apart message by message (Format::kAuto) or as the task says:
 //   Debezium's envelope   {"before", "after", "op", "source"}
+//   Canal's rows          {"data", "old", "type", "isDdl"}: message/canal.h
 //   a flat row            {"id": 1, ...}, as ExtractNewRecordState leaves it, with __deleted and
 //                         __op in the row or as headers, or as anybody writes it
 // each bare or in Kafka Connect's {"schema", "payload"}. A schema is recognised by its bytes and
@@ -24,7 +25,7 @@
 
 namespace sluice::message {
 
-enum class Format : std::uint8_t { kAuto, kDebezium, kJson };
+enum class Format : std::uint8_t { kAuto, kDebezium, kJson, kCanal };
 
 // What an event says beside the row: Debezium's op, ts_ms, source.ts_ms, source.lsn, source.file,
 // source.pos, and source.txId or source.gtid; flat rows have them with two underscores in front.
@@ -41,13 +42,19 @@ struct Origin {
   bool operator==(const Origin&) const = default;
 };
 
-// The table of the source whose changes are meant. A change that names no table counts as one of
-// it.
+// The table of the source whose changes are meant.
 struct Expected {
   Origin origin;
-  // A tombstone names none, and other tables may be in its topic.
-  enum class Tombstones : std::uint8_t { kDelete, kNothing, kProblem };
-  Tombstones tombstones = Tombstones::kDelete;
+  // What a row must say of it; what it says besides must be the same.
+  bool needs_db = false;
+  bool needs_schema = false;
+  bool needs_table = false;
+  // A tombstone names no table.
+  enum class Tombstones : std::uint8_t {
+    kNothing,  // it follows a delete that did
+    kProblem,  // it is the delete
+  };
+  Tombstones tombstones = Tombstones::kNothing;
 };
 
 struct ChangeConfig {
@@ -94,6 +101,9 @@ struct Change {
   std::array<Value, kEventMetas> metadata = {};  // kAbsent: not said, or not wanted
 };
 
+// Of a tombstone that is a delete, where tables are told by what messages say of them.
+Problem nameless_tombstone();
+
 // What a change needs that is not in the message's payload.
 class Headers {
  public:
@@ -124,12 +134,18 @@ class ChangeDecoder {
   // nullptr: changes of any table are meant.
   Outcome decode(const Message& message, Headers& headers, Change& change, Problem& problem,
                  const Expected* expected = nullptr);
-  // Of a message that has a value, whatever the target: kOtherTable, or kChange if it holds no row,
-  // or kProblem.
-  Outcome locate(const Message& message, Problem& problem);
+  // Whether the message that was decoded holds another change, which next() is: a message of Canal
+  // has several. Not after kProblem, kNewSchema and kNewFields: decode it again.
+  bool more() const;
+  Outcome next(Change& change, Problem& problem);
+  // Whatever the target: kOtherTable, or kChange if it holds no row, or kProblem. `null`: it is a
+  // tombstone, in one of its forms.
+  Outcome locate(const Message& message, bool& null, Problem& problem);
   // After kOtherTable; with ChangeConfig::origin.
   const Origin& origin() const;
-  bool said_by_envelope() const;  // else by a flat row
+  // Whether deletes are said by values, as far as the last one that was read shows it: by
+  // envelopes, or by flat rows with __deleted. Then a tombstone adds nothing.
+  bool says_deletes() const;
 
   // A struct. After kNewSchema: all fields of a row. After kNewFields: those that no column takes
   // and that are not null, with types guessed from what they hold. Valid until the next decode.

@@ -1,6 +1,7 @@
 // The part of ChangeDecoder that reads keys, and learns how names of columns are spelt.
 #include <boost/json.hpp>
 
+#include "json/text.h"
 #include "message/change_state.h"
 
 namespace sluice::message {
@@ -80,7 +81,7 @@ ChangeDecoder::State::KeyOutcome ChangeDecoder::State::read_scalar(std::string_v
     return KeyOutcome::kOk;
   }
   const bool begins_as_json = key.empty() || key[0] == '{' || key[0] == '[' || key[0] == '"';
-  if (begins_as_json) return KeyOutcome::kProblem;
+  if (begins_as_json || !json::is_utf8(key)) return KeyOutcome::kProblem;
   side.values[0] = Value::of(Kind::kString, key);
   return KeyOutcome::kOk;
 }

@@ -14,6 +14,7 @@
 
 #include "json/path.h"
 #include "json/reader.h"
+#include "message/canal.h"
 #include "message/change.h"
 #include "message/column_name.h"
 #include "message/slot.h"
@@ -73,7 +74,17 @@ struct Form {
   std::vector<std::pair<std::size_t, std::string Origin::*>> origin;
 
   // The first paths of every form, by their place in `found`.
-  enum : std::size_t { kOp, kAfter, kBefore, kSource, kDeleted, kRowOp, kMeta };
+  enum : std::size_t { kOp, kAfter, kBefore, kSource, kDeleted, kRowOp, kIsDdl, kBinlog, kMeta };
+};
+
+// The form of Canal's rows, as far as messages say it: types and key, or the names of fields.
+struct CanalForm {
+  std::string known;  // by what
+  Form now;
+  Form old;
+  std::vector<std::string> new_names;  // that no column takes
+  std::vector<std::string> key;        // empty: not said
+  bool same_key = false;               // it is the target's
 };
 
 struct KeyForm {
@@ -161,6 +172,8 @@ struct ChangeDecoder::State {
     paths[Form::kSource] = json::Path::of_members({"source"});
     paths[Form::kDeleted] = json::Path::of_members({"__deleted"});
     paths[Form::kRowOp] = json::Path::of_members({"__op"});
+    paths[Form::kIsDdl] = json::Path::of_members({"isDdl"});
+    paths[Form::kBinlog] = json::Path::of_members({"BINLOG_NAME"});
     return paths;
   }
 
@@ -226,6 +239,9 @@ struct ChangeDecoder::State {
 
   void bind_origin(Form& form) const {
     if (!config.origin) return;
+    bind_origin_of(form);
+  }
+  static void bind_origin_of(Form& form) {
     const auto bind = [&](std::string Origin::* part, std::initializer_list<const char*> members) {
       form.origin.emplace_back(form.paths.size(), part);
       form.paths.push_back(json::Path::of_members({members.begin(), members.end()}));
@@ -244,27 +260,30 @@ struct ChangeDecoder::State {
     bind(&Origin::table, {"__source_table"});
   }
 
-  // Whether the message that `form` holds names the table `expected`, or none. Else origin is it.
-  bool is_of(const Form& form, const Origin& expected) {
-    bool same = true;
-    bool named = false;
-    for (const auto& [place, part] : form.origin) {
-      const std::string_view said = text_of(form.found[place]);
-      if (said.empty()) continue;
-      named = named || part == &Origin::table;
-      same = same && said == expected.*part;
-    }
-    if (same || !named) return true;
-    take_origin(form);
-    return false;
-  }
+  // What the message that `form` holds says: of several fields for one thing the first that is
+  // there.
   void take_origin(const Form& form) {
     origin = {};
-    said_by_envelope = form.envelope;
     for (const auto& [place, part] : form.origin) {
       const std::string_view said = text_of(form.found[place]);
-      if (!said.empty()) origin.*part = said;
+      if ((origin.*part).empty()) origin.*part = said;
     }
+  }
+  // Whether the message that `form` holds is of this table.
+  bool is_of(const Form& form, const Expected& expected) {
+    take_origin(form);
+    const auto same = [](const std::string& said, const std::string& meant, bool needed) {
+      return said.empty() ? !needed : said == meant;
+    };
+    return same(origin.db, expected.origin.db, expected.needs_db) &&
+           same(origin.schema, expected.origin.schema, expected.needs_schema) &&
+           same(origin.table, expected.origin.table, expected.needs_table);
+  }
+  bool is_of_canal(const Origin& expected) {
+    if (canal.table.empty()) return true;
+    if (canal.db == expected.db && canal.table == expected.table) return true;
+    origin = {std::string(canal.db), {}, std::string(canal.table)};
+    return false;
   }
 
   // How much of `before` is read: what a delete needs.
@@ -446,8 +465,9 @@ struct ChangeDecoder::State {
 
   Step decode(const Message& message, Headers& headers, Change& change, Problem& problem,
               const Expected* expected);
-  Step locate(const Message& message, Problem& problem);
-  Form* read_value(const Message& message, bool& null, Problem& problem);
+  Step locate(const Message& message, bool& null, Problem& problem);
+  Form* read_value(const Message& message, const Expected* expected, bool& null, Problem& problem);
+  bool is_of_unread(std::string_view payload, const Expected& expected);
   Step decode_null(const Message& message, Headers& headers, Change& change, Problem& problem);
   Step decode_envelope(const Message& message, Headers& headers, Form& form, Change& change,
                        Problem& problem);
@@ -463,6 +483,10 @@ struct ChangeDecoder::State {
   void drop_added();
   bool read(Form& form, std::string_view payload, Problem& problem);
   Form* read_bare(std::string_view payload, Problem& problem);
+  bool read_canal(std::string_view payload, Problem& problem);
+  CanalForm& canal_form(std::string_view row);
+  Step canal_change(Change& change, Problem& problem);
+  bool before_now(CanalForm& form, Problem& problem);
   void fill_before(Form& form, Change& change);
 
   static std::string_view text_of(const json::Slot& slot) {
@@ -474,6 +498,12 @@ struct ChangeDecoder::State {
            (form.found[Form::kAfter].type != json::Type::kAbsent ||
             form.found[Form::kBefore].type != json::Type::kAbsent ||
             form.found[Form::kOp].text() == "m");
+  }
+
+  // What may be Canal's, for which the form says more.
+  static bool may_be_canal(const Form& form) {
+    return form.found[Form::kIsDdl].type == json::Type::kBool ||
+           form.found[Form::kBinlog].type == json::Type::kString;
   }
 
   ChangeConfig config;
@@ -496,8 +526,18 @@ struct ChangeDecoder::State {
   Type asked;
   Form* shown = nullptr;  // by the last kNewSchema
   std::vector<std::string> other_key;
+  std::optional<CanalReader> canal_reader;
+  CanalMessage canal;
+  bool is_canal = false;       // the last message was
+  std::size_t canal_next = 0;  // the row whose change comes next
+  bool canal_moved = false;    // of which the move was
+  std::deque<std::unique_ptr<CanalForm>> canal_forms;
+  std::vector<Value> before_all;
+
   Origin origin;
-  bool said_by_envelope = false;
+  std::optional<Form> origin_form;  // of messages with a schema that is new
+  bool says_deletes = false;
+  bool other_table = false;  // is_of_unread() has found
 };
 
 }  // namespace sluice::message

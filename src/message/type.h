@@ -56,6 +56,7 @@ enum class Meaning : std::uint8_t {
   kGeometry,         // struct {wkb, srid}
   kSparseVector,     // struct {dimensions, vector}
   kStructured,       // struct of date and time parts
+  kMysqlText,        // string: as MySQL writes a value of the type `source`
 };
 
 // As `__debezium.source.column.*` parameters say it (datatype.propagate.source.type).

@@ -10,6 +10,7 @@
 #include "compare/source.h"
 #include "pipeline/look.h"
 #include "sink/mirror_key.h"
+#include "task/table_rules.h"
 
 namespace sluice::pipeline {
 
@@ -84,6 +85,7 @@ class Comparison {
   }
 
  private:
+  Result<bool> choose_table();
   Result<bool> open();
   Result<bool> compare_all();
   Result<std::vector<Differing>> settle(std::vector<Differing> found);
@@ -109,11 +111,42 @@ void Comparison::tell(std::string doing) const {
   options_.on_progress({std::move(doing), rows_, report_.source_rows, differing_});
 }
 
+// Of a task of many tables the one that --table makes.
+Result<bool> Comparison::choose_table() {
+  const auto& task = task_.task;
+  auto rules = task::TableRules::compile(task.target, task.sync.tables);
+  if (!rules) return fail(rules.error());
+  if (options_.table.empty()) {
+    return fail(Domain::kCommandLine, "--table",
+                fmt::format("target.table is {}: which of its tables is to be compared?",
+                            task.target.table),
+                "Name the source's table: --table SCHEMA.TABLE (MySQL: DATABASE.TABLE).");
+  }
+  auto source = postgres::parse_table_name(options_.table);
+  if (!source) return fail(source.error());
+  auto made = rules->table_of(
+      {.topic = "", .db = source->schema, .schema = source->schema, .table = source->name});
+  if (!made || !*made) {
+    return fail(
+        Domain::kCommandLine, "--table",
+        fmt::format("{} makes no table of \"{}\"", task.target.table, options_.table),
+        "Name the source's table as SCHEMA.TABLE (MySQL: DATABASE.TABLE). Tables that go by "
+        "{topic} cannot be told from it: compare them by a document that names one table.");
+  }
+  auto table = find_table(*target_.connection, task, {(*made)->schema, (*made)->name});
+  if (!table) return fail(table.error());
+  target_.table = std::move(*table);
+  return true;
+}
+
 Result<bool> Comparison::open() {
   tell("connecting");
   auto target = reach_target(task_, "sluice verify");
   if (!target) return fail(target.error());
   target_ = std::move(*target);
+  if (task_.task.has_many_tables()) {
+    if (auto chosen = choose_table(); !chosen) return chosen;
+  }
   const postgres::TableInfo& table = target_.table;
   if (table.oid == 0) {
     return fail(

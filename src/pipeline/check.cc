@@ -284,7 +284,7 @@ class Check {
       if (marks.end <= marks.low || key.topic == last) continue;
       last = key.topic;
       first[key] = marks.low;
-      ends[key] = {marks.low, marks.low + 1};
+      ends[key] = marks;
     }
     auto reader = SampleReader::create(source_, first, ends);
     if (!reader) return error("table", name, reader.error());
@@ -296,7 +296,10 @@ class Check {
       const std::uint16_t partition = batch.partition_index(key, record.offset());
       records.push(std::move(record));
       auto added = add_record(db_, task_, nullptr, *builder, batch, records, partition);
-      if (!added) error("table", key.topic, added.error());
+      if (added) return;
+      error("table", key.topic, added.error());
+      records.drop_last();
+      builder->forget_wanted();
     };
     auto read = reader->read(count, 1, task_.tuning.batch_bytes, take, StopSignal(-1));
     if (!read) return error("table", name, read.error());

@@ -162,6 +162,7 @@ class Lane {
   void take_back(const ledger::Key& key, PartitionState& state, sink::PartitionRange& range,
                  const sink::PartitionRange& before);
   void read_table(std::size_t number);
+  void refuse_table(Error error);
   void retry_later(const Error& error, FailureClass failure, Phase phase);
   void start_positions(std::vector<ledger::Key> keys);
   Result<sink::Writer::Positions> positions_of_group(const std::vector<ledger::Key>& keys);

@@ -32,7 +32,7 @@ bool Lane::full() const {
   return static_cast<std::int64_t>(filling_->records.size()) >= row_limit_ ||
          filling_->held >= config_.batch_bytes ||
          static_cast<std::int64_t>(filling_->batch.bytes()) >= config_.batch_bytes ||
-         filling_->batch.shapes() > kShapesLimit;
+         filling_->batch.further_shapes() >= kShapesLimit;
 }
 
 void Lane::fill() {
@@ -90,10 +90,14 @@ void Lane::take(const ledger::Key& key, PartitionState& state, kafka::Record rec
   range.last_timestamp_ms = record.timestamp_ms();
   range.last_record = static_cast<std::uint32_t>(filling_->records.size());
   filling_->timestamps_ms.push_back(range.last_timestamp_ms);
-  filling_->bytes += static_cast<std::int64_t>(record.key().size() + record.value().size());
+  const auto size = static_cast<std::int64_t>(record.key().size() + record.value().size());
+  filling_->bytes += size;
   filling_->records.push(std::move(record));
   const auto added = builder_->add(batch, filling_->records, index);
-  if (added == sink::BatchBuilder::Added::kNewTable) return take_back(key, state, range, before);
+  if (added == sink::BatchBuilder::Added::kNewTable) {
+    filling_->bytes -= size;
+    return take_back(key, state, range, before);
+  }
   filling_->held += static_cast<std::int64_t>(filling_->records.shrink_last());
   if (added == sink::BatchBuilder::Added::kStop) {
     state.ended = true;
@@ -118,11 +122,9 @@ void Lane::take(const ledger::Key& key, PartitionState& state, kafka::Record rec
 // The last message waits until its table is known: what lies before it stays where it is.
 void Lane::take_back(const ledger::Key& key, PartitionState& state, sink::PartitionRange& range,
                      const sink::PartitionRange& before) {
-  const message::Message message = filling_->records.at(filling_->records.size() - 1);
   --sequence_;
   filling_->timestamps_ms.pop_back();
-  filling_->bytes -= static_cast<std::int64_t>(message.key.size() + message.value.size());
-  state.next = message.offset;
+  state.next = before.to;
   state.maybe_more = true;
   range = before;
   filling_->records.drop_last();
@@ -246,8 +248,9 @@ void Lane::start_work() {
 void Lane::read_table(std::size_t number) {
   reading_ = number;
   const bool is_new = number == builder_->tables();
+  const bool may_make = is_new || builder_->plan(number).table.oid == 0;
   planning_ = writer_->read_table(is_new ? builder_->wanted() : builder_->name(number),
-                                  is_new && config_.task->makes_tables());
+                                  may_make && config_.task->makes_tables());
   planning_.start();
 }
 
@@ -279,7 +282,8 @@ void Lane::finish_apply(sink::Outcome outcome) {
     case Kind::kRetry:
       retry_in_flight_ = true;
       if (outcome.failure == FailureClass::kPlan) {
-        SLUICE_CHECK(!outcome.tables.empty());
+        // Not of a table: of the ledger, say.
+        if (outcome.tables.empty()) return end_failed(std::move(outcome.error));
         const std::size_t first = outcome.tables.front();
         const std::string again = outcome.error.code + ' ' + builder_->plan(first).table.signature;
         if (outcome.error.code != "signature" && plan_error_ == again) {
@@ -478,6 +482,7 @@ void Lane::finish_plan(Result<postgres::TableInfo> result) {
   if (!result) {
     FailureClass failure = classify(result.error(), Phase::kRead);
     if (failure == FailureClass::kPlan) failure = FailureClass::kFatal;  // the table is gone
+    if (is_new && failure == FailureClass::kFatal) return refuse_table(result.error());
     // What does not need it goes on.
     if (is_new && filling_->has_messages()) filling_->closed = true;
     return retry_later(result.error(), failure, Phase::kRead);
@@ -494,11 +499,15 @@ void Lane::finish_plan(Result<postgres::TableInfo> result) {
                             .value());
     }
   } else if (auto apart = apart_from_ledger(*result, config_.task->target.ledger_schema); !apart) {
-    return end_failed(apart.error());
+    return refuse_table(apart.error());
   }
   if (auto compiled = compile(reading_, std::move(*result)); !compiled) {
-    return end_failed(compiled.error());
+    return is_new ? refuse_table(compiled.error()) : end_failed(compiled.error());
   }
+  retries_ = 0;
+  failing_since_.reset();
+  publish();
+  if (is_new && reading_ == builder_->tables()) return;  // known by another name
   if (is_new) {
     log::info("a table joins the task", {{"task", config_.task->name},
                                          {"lane", number_},
@@ -512,6 +521,16 @@ void Lane::finish_plan(Result<postgres::TableInfo> result) {
   go_on_behind_cuts();
   log::info("the table was altered: compiled anew",
             {{"task", config_.task->name}, {"table", builder_->plan(reading_).target}});
+}
+
+// What lies before the first message of the table is applied, then the task ends.
+void Lane::refuse_table(Error error) {
+  if (!filling_->has_messages()) return end_failed(std::move(error));
+  builder_->forget_wanted();
+  sink::Stop stop;
+  stop.error = std::move(error);
+  filling_->batch.stop = std::move(stop);
+  filling_->closed = true;
 }
 
 // After batches were encoded anew: a message that ended its partition may fit now. What came behind

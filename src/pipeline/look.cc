@@ -129,6 +129,11 @@ Result<bool> serves(task::Level level, int server_version) {
 }
 
 Result<bool> apart_from_ledger(const postgres::TableInfo& table, const std::string& schema) {
+  if (table.schema.starts_with("pg_") || table.schema == "information_schema") {
+    return fail(Domain::kDocument, "target.table",
+                fmt::format("{} is PostgreSQL's own, or lasts for a session", table.qualified()),
+                "Name a table of yours, with its schema.");
+  }
   if (table.schema != schema) return true;
   return fail(
       Domain::kDocument, "target.table",

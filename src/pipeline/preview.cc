@@ -99,16 +99,20 @@ class Previewing {
   Result<std::string> table_for(std::size_t number) {
     const sink::Plan& plan = builder_->plan(number);
     const std::string name = fmt::format("sluice_preview_{}", number);
-    if (!made_.insert(number).second) return name;
+    if (made_.contains(number)) return name;
     std::string columns;
     for (const auto& column : plan.columns) {
       const auto* info = plan.table.find(column.name);
       columns += fmt::format("{}{} {}", columns.empty() ? "" : ", ",
                              Connection::identifier(column.name), info->type.name);
     }
-    auto made = db().drive(
-        db().query(fmt::format("CREATE TEMPORARY TABLE {} ({}) ON COMMIT DROP", name, columns)));
-    if (!made) return fail(made.error());
+    auto made = db().drive(db().query(fmt::format(
+        "SAVEPOINT sluice; CREATE TEMPORARY TABLE {} ({}) ON COMMIT DROP", name, columns)));
+    if (!made) {
+      if (db().is_open()) (void)db().drive(db().query("ROLLBACK TO SAVEPOINT sluice"));
+      return fail(made.error());
+    }
+    made_.insert(number);
     return name;
   }
 

@@ -109,6 +109,7 @@ class Rehearsing {
   }
 
   void take(Piece& piece, const ledger::Key& key, kafka::Record record) {
+    if (no_table_) return;
     const std::uint16_t partition = piece.batch.partition_index(key, positions_[key]);
     piece.records.push(std::move(record));
     auto added = add_record(*target_.connection, task_, target_.zone, *builder_, piece.batch,

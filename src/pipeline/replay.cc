@@ -86,7 +86,8 @@ class Replaying {
     auto known = target_.connection->drive(ledger::read_task(*target_.connection, target_.handle));
     if (!known) return fail(known.error());
     report_.task_known = known->has_value();
-    auto builder = start_builder(target_, task_, {.copy_format = task_.tuning.copy_format});
+    auto builder =
+        start_builder(target_, task_, {.copy_format = task_.tuning.copy_format, .letters = true});
     if (!builder) return fail(builder.error().front());
     builder_ = std::move(*builder);
     sink::WriterConfig config;
@@ -157,7 +158,12 @@ class Replaying {
       const std::uint16_t partition = batch.partition_index(letter.key, letter.offset);
       auto added = add_record(*target_.connection, task_, target_.zone, *builder_, batch, letters,
                               partition);
-      if (!added) return fail(added.error());
+      if (added) continue;
+      if (added.error().domain == Domain::kPostgres && !target_.connection->is_open()) {
+        return fail(added.error());
+      }
+      builder_->forget_wanted();
+      builder_->refuse(batch, letters, partition, added.error());
     }
     return true;
   }

@@ -7,7 +7,7 @@ namespace sluice::sink {
 namespace {
 
 // One table after the other can have the largest batch: what each keeps of it for the next.
-constexpr std::size_t kKeptBytes = 1 << 20;
+constexpr std::size_t kKeptBytes = 4 << 20;  // all together
 constexpr std::size_t kTablesThatKeepAll = 4;
 
 }  // namespace
@@ -22,8 +22,9 @@ void Batch::clear() {
   for (auto& table : tables) {
     table.clear();
     if (tables.size() <= kTablesThatKeepAll) continue;
-    table.bytes.shrink(kKeptBytes);
-    if (table.rows.capacity() * sizeof(Row) > kKeptBytes) table.rows = {};
+    const std::size_t kept = kKeptBytes / tables.size();
+    table.bytes.shrink(kept);
+    if (table.rows.capacity() * sizeof(Row) > kept) table.rows = {};
   }
   failures.clear();
   partitions.clear();
@@ -38,9 +39,9 @@ std::size_t Batch::bytes() const {
   return sum;
 }
 
-std::size_t Batch::shapes() const {
+std::size_t Batch::further_shapes() const {
   std::size_t sum = 0;
-  for (const auto& table : tables) sum += table.shapes.size();
+  for (const auto& table : tables) sum += table.shapes.empty() ? 0 : table.shapes.size() - 1;
   return sum;
 }
 

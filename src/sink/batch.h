@@ -127,8 +127,8 @@ struct Batch {
   static constexpr std::uint16_t kNoTable = 0xffff;
 
   bool empty() const { return record_partitions.empty() && partitions.empty(); }
-  std::size_t bytes() const;  // encoded
-  std::size_t shapes() const;
+  std::size_t bytes() const;           // encoded
+  std::size_t further_shapes() const;  // beyond one for each table
   void clear();
   // The partition's range, opened at `from` if it is new to the batch.
   std::uint16_t partition_index(const ledger::Key& key, std::int64_t from);

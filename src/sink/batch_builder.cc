@@ -1,8 +1,16 @@
 #include "sink/batch_builder.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace sluice::sink {
+
+namespace {
+
+constexpr std::size_t kMostTables = 10'000;
+
+}  // namespace
 
 BatchBuilder::BatchBuilder(const task::Task& task, Options options) : options_(options) {
   message::ChangeConfig config;
@@ -35,6 +43,15 @@ Result<bool> BatchBuilder::set_table(std::size_t number, Plan plan) {
     return true;
   }
   SLUICE_CHECK(number == tables_.size() && wants_table());
+  const auto same = std::ranges::find_if(tables_, [&](const auto& table) {
+    return plan.table.oid != 0 && table->plan.table.oid == plan.table.oid;
+  });
+  if (same != tables_.end()) {
+    numbers_[{names_.back().schema, names_.back().name}] =
+        static_cast<std::uint16_t>(same - tables_.begin());
+    forget_wanted();
+    return true;
+  }
   numbers_[{names_.back().schema, names_.back().name}] = static_cast<std::uint16_t>(number);
   tables_.push_back(std::make_unique<Table>(Table{std::move(plan), std::move(*builder)}));
   return true;
@@ -83,6 +100,13 @@ BatchBuilder::Added BatchBuilder::add(Batch& batch, Records& records, std::uint1
   return batch.tables[table].rows.size() > rows ? Added::kRow : Added::kNothing;
 }
 
+void BatchBuilder::refuse(Batch& batch, Records& records, std::uint16_t partition, Error error) {
+  const auto index = static_cast<std::uint32_t>(records.size() - 1);
+  batch.record_partitions.push_back(partition);
+  batch.record_tables.push_back(Batch::kNoTable);
+  batch.failures.push_back({index, partition, std::move(error)});
+}
+
 void BatchBuilder::rebuild(Batch& batch, Records& records) {
   for (std::size_t i = 0; i < batch.tables.size(); ++i) {
     batch.tables[i].plan = &tables_[i]->plan;
@@ -129,9 +153,11 @@ BatchBuilder::Added BatchBuilder::add_record(Batch& batch, Records& records, std
     TableRows& rows = rows_of(batch, number);
     batch.record_tables[index] = number;
     outcome = builder.add(rows, *rows.plan, records, index, partition, expected);
+    if (expected != nullptr) note(builder.decoder(), *seen);
     if (outcome == RowBuilder::Outcome::kOtherTable) {
       batch.record_tables[index] = Batch::kNoTable;
-      way = find(records.at(index), &builder.decoder(), *seen);
+      note(builder.decoder(), *seen);
+      way = find(records.at(index), message::Origin(builder.decoder().origin()), *seen);
       // Now it is what is expected: this ends.
       if (way == Route::kTable) return add_record(batch, records, index, needs_text);
     } else if (outcome == RowBuilder::Outcome::kProblem) {
@@ -148,6 +174,7 @@ BatchBuilder::Added BatchBuilder::add_record(Batch& batch, Records& records, std
     case RowBuilder::Outcome::kOk:
       return Added::kRow;
     case RowBuilder::Outcome::kOtherTable:
+    case RowBuilder::Outcome::kAgain:
     case RowBuilder::Outcome::kIgnored:
       ++range.ignored;
       return Added::kNothing;
@@ -180,54 +207,57 @@ BatchBuilder::Route BatchBuilder::route(const message::Message& message, Seen*& 
   }
   seen = last_seen_;
   if (seen->table != Batch::kNoTable) return Route::kTable;
-  if (message.value_null) {
-    if (!rules_->by_source()) return find(message, nullptr, *seen);
-    // It follows an envelope's delete, which was applied. A flat row's table could be any.
-    if (!only_flat_) return Route::kNothing;
-    problem_ = {};
-    problem_.code = message::ProblemCode::kNoIdentity;
-    problem_.detail =
-        "a tombstone of a topic whose table no message has named since the task began to read it: "
-        "target.table can go by {topic}";
+  bool null = message.value_null;
+  auto located = message::ChangeDecoder::Outcome::kChange;
+  if (!null) located = locator_->locate(message, null, problem_);
+  if (null && !rules_->by_source()) return find(message, {}, *seen);
+  if (null) {
+    // It follows an envelope's delete, which was applied; of a flat row it is the delete.
+    const bool is_delete =
+        seen->known ? seen->expected.tombstones == message::Expected::Tombstones::kProblem
+                    : only_flat_ || options_.letters;
+    if (!is_delete) return Route::kNothing;
+    problem_ = message::nameless_tombstone();
     return Route::kProblem;
   }
-  switch (locator_->locate(message, problem_)) {
-    case message::ChangeDecoder::Outcome::kChange:
-      return Route::kNothing;
-    case message::ChangeDecoder::Outcome::kProblem:
-      return Route::kProblem;
-    default:
-      return find(message, &*locator_, *seen);
-  }
+  if (located == message::ChangeDecoder::Outcome::kProblem) return Route::kProblem;
+  if (located != message::ChangeDecoder::Outcome::kOtherTable) return Route::kNothing;
+  note(*locator_, *seen);
+  return find(message, message::Origin(locator_->origin()), *seen);
+}
+
+void BatchBuilder::note(const message::ChangeDecoder& decoder, Seen& seen) const {
+  using Tombstones = message::Expected::Tombstones;
+  seen.known = true;
+  seen.expected.tombstones =
+      decoder.says_deletes() && !options_.letters ? Tombstones::kNothing : Tombstones::kProblem;
 }
 
 BatchBuilder::Route BatchBuilder::find(const message::Message& message,
-                                       const message::ChangeDecoder* said_by, Seen& seen) {
-  const message::Origin origin = said_by == nullptr ? message::Origin() : said_by->origin();
+                                       const message::Origin& origin, Seen& seen) {
+  seen.table = Batch::kNoTable;
   auto made = rules_->table_of({message.topic, origin.db, origin.schema, origin.table});
-  if (!made) {
+  if (!made || tables_.size() >= kMostTables) {
     stop_ = {};
-    stop_.error = made.error();
+    stop_.error = made ? fail(Domain::kMessage, "no_source_table",
+                              fmt::format("messages name more than {} tables", kMostTables),
+                              "Choose among them with sync.tables, or give the task fewer topics.")
+                             .value()
+                       : made.error();
     return Route::kStop;
   }
-  seen.table = Batch::kNoTable;
   if (!*made) return Route::kNothing;
   const auto known = numbers_.find({(*made)->schema, (*made)->name});
   if (known == numbers_.end()) {
-    if (!wants_table()) names_.push_back({(*made)->schema, (*made)->name});
+    if (!wants_table()) names_.emplace_back();
     names_.back() = {(*made)->schema, (*made)->name};
     return Route::kNewTable;
   }
-  using Tombstones = message::Expected::Tombstones;
   seen.table = known->second;
-  if (seen.first_table == Batch::kNoTable) seen.first_table = seen.table;
   seen.expected.origin = origin;
-  if (rules_->by_source()) {
-    seen.several = seen.several || seen.table != seen.first_table;
-    seen.expected.tombstones = said_by->said_by_envelope() ? Tombstones::kNothing
-                               : seen.several              ? Tombstones::kProblem
-                                                           : Tombstones::kDelete;
-  }
+  seen.expected.needs_db = rules_->names_db();
+  seen.expected.needs_schema = rules_->names_schema();
+  seen.expected.needs_table = rules_->names_table();
   return Route::kTable;
 }
 

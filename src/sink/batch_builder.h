@@ -29,12 +29,14 @@ class BatchBuilder {
     // A failure cuts its partition; nothing of it from there on is added.
     bool retain = false;
     OnDemand on_demand = OnDemand::kFail;
+    // Kept messages without their neighbours: a tombstone that was kept was a delete.
+    bool letters = false;
   };
   // Error: target.table is no good template.
   static Result<BatchBuilder> create(const task::Task& task, Options options);
 
-  // The table `number`, or a new one if that is tables(). Batches that hold rows of the one before
-  // must be cleared or rebuilt.
+  // The table `number`, or a new one if that is tables(): unless another name has led to it before.
+  // Batches that hold rows of the one before must be cleared or rebuilt.
   Result<bool> set_table(std::size_t number, Plan plan);
   std::size_t tables() const { return tables_.size(); }
   const Plan& plan(std::size_t number = 0) const { return tables_[number]->plan; }
@@ -57,6 +59,10 @@ class BatchBuilder {
   // Valid until the table is set.
   const postgres::TableName& wanted() const { return names_.back(); }
   bool wants_table() const { return names_.size() > tables_.size(); }
+  // The table cannot be had.
+  void forget_wanted() { names_.resize(tables_.size()); }
+  // Adds the record at the end of `records` as a failure.
+  void refuse(Batch& batch, Records& records, std::uint16_t partition, Error error);
   // Encodes every record of the batch anew, by other plans.
   void rebuild(Batch& batch, Records& records);
 
@@ -71,9 +77,8 @@ class BatchBuilder {
   // What the last message of a topic was of.
   struct Seen {
     message::Expected expected;
-    std::uint16_t table = Batch::kNoTable;  // it is left out, or nothing was seen yet
-    std::uint16_t first_table = Batch::kNoTable;
-    bool several = false;  // tables
+    bool known = false;                     // there was one
+    std::uint16_t table = Batch::kNoTable;  // or it is left out
   };
   enum class Route : std::uint8_t { kTable, kNothing, kNewTable, kProblem, kStop };
 
@@ -83,7 +88,8 @@ class BatchBuilder {
   Added add_record(Batch& batch, Records& records, std::uint32_t index, bool& needs_text);
   void encode_all(Batch& batch, Records& records);
   Route route(const message::Message& message, Seen*& seen);
-  Route find(const message::Message& message, const message::ChangeDecoder* said_by, Seen& seen);
+  Route find(const message::Message& message, const message::Origin& origin, Seen& seen);
+  void note(const message::ChangeDecoder& decoder, Seen& seen) const;
 
   Options options_;
   std::vector<std::unique_ptr<Table>> tables_;

@@ -7,6 +7,8 @@
 #include <optional>
 #include <string_view>
 
+#include "sink/mysql_text.h"
+
 namespace sluice::sink {
 namespace {
 
@@ -100,6 +102,7 @@ std::string by_base(const Type& type) {
 }  // namespace
 
 std::string column_type(const Type& type) {
+  if (type.meaning == Meaning::kMysqlText) return column_type_of_mysql(type.source);
   if (auto found = by_source(type)) return std::move(*found);
   const std::string digits = type.power == 3 ? "(3)" : "";
   switch (type.meaning) {
@@ -145,6 +148,7 @@ std::string column_type(const Type& type) {
     case Meaning::kEnum:
     case Meaning::kEnumSet:
       return "text";
+    case Meaning::kMysqlText:
     case Meaning::kPlain:
       break;
   }

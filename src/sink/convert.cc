@@ -14,6 +14,7 @@
 #include "postgres/encode.h"
 #include "postgres/encode_time.h"
 #include "sink/encoder_json.h"
+#include "sink/mysql_text.h"
 
 namespace sluice::sink {
 namespace {
@@ -460,6 +461,8 @@ bool from_string(const Type& type, Value& value, TextStore& store, Problem& prob
       [[fallthrough]];
     case Meaning::kInstant:
       return type.assumed || contradicts(type, value, problem);
+    case Meaning::kMysqlText:
+      return from_mysql_text(type, value, store, problem);
     case Meaning::kPlain:
     case Meaning::kUnsigned:
       break;

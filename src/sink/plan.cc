@@ -185,7 +185,7 @@ class Compiler {
     plan_.change.same_key = task_.sync.primary_key.empty() && !plan_.history;
     plan_.named_key = task_.sync.primary_key;
     constexpr message::Format kFormats[] = {message::Format::kAuto, message::Format::kDebezium,
-                                            message::Format::kJson};
+                                            message::Format::kJson, message::Format::kCanal};
     plan_.change.format = kFormats[static_cast<std::size_t>(task_.sync.format)];
   }
 

@@ -35,14 +35,10 @@ RowBuilder::Outcome RowBuilder::add(TableRows& rows, const Plan& plan, Records& 
   Row row;
   row.record = record;
   row.partition = partition;
+  if (plan.mirror) return add_changes(rows, plan, records, row, expected);
   const std::size_t mark = rows.bytes.size();
-  Outcome outcome = Outcome::kOk;
-  if (plan.mirror) {
-    outcome = build_change(rows, plan, records, row, expected);
-  } else {
-    outcome = build(rows, plan,
-                    plan.decoder_reads_headers ? records.full(record) : records.at(record), row);
-  }
+  const Outcome outcome = build(
+      rows, plan, plan.decoder_reads_headers ? records.full(record) : records.at(record), row);
   if (outcome == Outcome::kOk) {
     rows.rows.push_back(row);
   } else {

@@ -34,6 +34,7 @@ class RowBuilder {
     kProblem,     // problem(): why it can become none
     kNeedsText,   // a value is beyond the binary encoders: all rows are to be encoded as text
     kStop,        // take_stop(): what the table must be given first, or why the task ends
+    kAgain,       // within the builder: the message is to be decoded anew
     kOtherTable,  // it is of another table of the source: decoder().origin()
   };
   // The record's row, for `rows` that are encoded by `plan`. `expected`: the table of the source
@@ -58,8 +59,10 @@ class RowBuilder {
   std::uint16_t shape_index(TableRows& rows, bool only_existing = false);
 
   // row_builder_change.cc: mirror
+  Outcome add_changes(TableRows& rows, const Plan& plan, Records& records, Row row,
+                      const message::Expected* expected);
   Outcome build_change(TableRows& rows, const Plan& plan, Records& records, Row& row,
-                       const message::Expected* expected);
+                       const message::Expected* expected, bool first);
   Outcome encode_change(TableRows& rows, const Plan& plan, const message::Change& change, Row& row);
   bool take_values(const Plan& plan, const message::Change::Row& from, std::size_t count,
                    bool partial);

@@ -102,8 +102,35 @@ bool unsaid_encoding(const PlanColumn& column, const Value& value, Problem& prob
 
 }  // namespace
 
+// All changes of a message, or none of them.
+RowBuilder::Outcome RowBuilder::add_changes(TableRows& rows, const Plan& plan, Records& records,
+                                            Row row, const message::Expected* expected) {
+  const std::size_t bytes = rows.bytes.size();
+  const std::size_t count = rows.rows.size();
+  const Row unbuilt = row;
+  bool first = true;
+  do {
+    row = unbuilt;
+    const std::size_t mark = rows.bytes.size();
+    const Outcome outcome = build_change(rows, plan, records, row, expected, first);
+    first = outcome == Outcome::kAgain;
+    if (outcome == Outcome::kOk) {
+      rows.rows.push_back(row);
+    } else if (outcome == Outcome::kIgnored) {
+      rows.bytes.truncate(mark);
+      if (plan.table.oid == 0) return outcome;  // none of its rows has a table
+    } else {
+      rows.rows.resize(count);
+      rows.bytes.truncate(bytes);
+      if (!first) return outcome;
+    }
+  } while (first || change_decoder_->more());
+  return rows.rows.size() > count ? Outcome::kOk : Outcome::kIgnored;
+}
+
 RowBuilder::Outcome RowBuilder::build_change(TableRows& rows, const Plan& plan, Records& records,
-                                             Row& row, const message::Expected* expected) {
+                                             Row& row, const message::Expected* expected,
+                                             bool first) {
   scratch_.store.clear();
   RecordHeaders headers(records, row.record);
   const message::Message message = records.at(row.record);
@@ -111,7 +138,8 @@ RowBuilder::Outcome RowBuilder::build_change(TableRows& rows, const Plan& plan, 
   Change change;
   while (true) {
     const ChangeDecoder::Outcome decoded =
-        change_decoder_->decode(message, headers, change, problem_, expected);
+        first ? change_decoder_->decode(message, headers, change, problem_, expected)
+              : change_decoder_->next(change, problem_);
     if (decoded == ChangeDecoder::Outcome::kChange) break;
     if (decoded == ChangeDecoder::Outcome::kProblem) return Outcome::kProblem;
     if (decoded == ChangeDecoder::Outcome::kOtherKey) return other_key(plan);
@@ -138,6 +166,7 @@ RowBuilder::Outcome RowBuilder::build_change(TableRows& rows, const Plan& plan, 
     const auto& names = change_decoder_->asked().names;
     change_config_.ignored.insert(change_config_.ignored.end(), names.begin(), names.end());
     change_decoder_.emplace(change_config_);
+    if (!first) return Outcome::kAgain;
   }
   if (plan.table.oid == 0) {
     if (change.kind != Change::Kind::kWrite) return Outcome::kIgnored;  // of what is not there yet

@@ -54,6 +54,8 @@ std::vector<ledger::Found> as_the_caller_says(const std::vector<ledger::Range>& 
 }
 
 // The group's offsets in Kafka outlive a crash of the server: so must the rows.
+constexpr std::size_t kMostOrders = 8;
+
 constexpr std::string_view kDurable =
     ", CASE current_setting('synchronous_commit') WHEN 'off' THEN "
     "set_config('synchronous_commit', 'on', true) END";
@@ -223,6 +225,16 @@ Async<Outcome> Writer::apply(Batch& batch, Records& records, ledger::LaneProtoco
     if (care == Care::kPieces) restore(batch, breaker);
     Async<Outcome> trying = attempt(batch, records, protocol, breaker, tally, care);
     outcome = co_await trying;
+    // Rows that others refer to are in a table behind theirs: next time it comes before.
+    for (std::size_t i = 1; care == Care::kNone && i < batch.tables.size() && i < kMostOrders;
+         ++i) {
+      if (outcome.error.code != "23503" || outcome.failure != FailureClass::kData) break;
+      std::erase(last_tables_, writing_);
+      last_tables_.push_back(writing_);
+      restore(batch, breaker);
+      trying = attempt(batch, records, protocol, breaker, tally, care);
+      outcome = co_await trying;
+    }
     if (outcome.kind != Outcome::Kind::kRetry || outcome.failure != FailureClass::kData) break;
   }
   if (outcome.kind == Outcome::Kind::kRetry && protocol.state() == ledger::State::kIdle) {
@@ -432,7 +444,7 @@ Async<Outcome> Writer::attempt(Batch& batch, Records& records, ledger::LaneProto
       co_return stop(written.error().error, written.error().phase);
     }
     Outcome outcome = retry(written.error().error, written.error().phase);
-    outcome.tables = {writing_};
+    if (!used.empty()) outcome.tables = {writing_};
     // One statement met a key twice in two spellings: single rows cannot.
     if (care == Care::kNone && outcome.error.code == "21000") {
       outcome.kind = Outcome::Kind::kRetry;
@@ -442,6 +454,7 @@ Async<Outcome> Writer::attempt(Batch& batch, Records& records, ledger::LaneProto
   }
   Async<Outcome> committing = commit(batch, records, protocol, tally);
   auto outcome = co_await committing;
+  outcome.tables = used;
   co_return outcome;
 }
 

@@ -246,6 +246,8 @@ class Writer {
   };
   std::vector<Habits> habits_;  // by number of the table
   std::size_t writing_ = 0;     // the table whose rows are being written
+  // Tables that refer to others: written behind all others, the last one last.
+  std::vector<std::size_t> last_tables_;
   Habits& habit() { return habits_[writing_]; }
 
   // What an attempt changes besides the database, as it was before: the next one starts from there.

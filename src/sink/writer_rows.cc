@@ -131,7 +131,11 @@ Async<Writer::Step> Writer::copy_rows(std::string sql, const TableRows& rows,
 }
 
 Async<Writer::Step> Writer::write_records(Batch& batch, std::size_t from, std::size_t to) {
-  for (std::size_t number = 0; number < batch.tables.size(); ++number) {
+  const std::size_t count = batch.tables.size();
+  for (std::size_t i = 0; i < count + last_tables_.size(); ++i) {
+    const std::size_t number = i < count ? i : last_tables_[i - count];
+    const bool waits = i < count && std::ranges::find(last_tables_, i) != last_tables_.end();
+    if (waits || number >= count) continue;
     TableRows& rows = batch.tables[number];
     const auto [first, last] = range_of(rows.rows, from, to);
     if (first == last) continue;
@@ -283,7 +287,10 @@ Async<Writer::Step> Writer::delete_keys(TableRows& rows, const Plan& plan) {
 
 bool Writer::take_out(Batch& batch, Row& bad, Error error, Breaker& breaker,
                       const Records& records) const {
-  bad.dead = true;
+  for (auto& table : batch.tables) {  // a message can have several rows
+    const auto [first, last] = range_of(table.rows, bad.record, bad.record + 1);
+    for (std::size_t i = first; i < last; ++i) table.rows[i].dead = true;
+  }
   batch.failures.push_back({bad.record, bad.partition, std::move(error)});
   if (config_.on_failure != task::OnFailure::kRetain) {
     return !breaker.bad(batch.first_sequence + bad.record);
@@ -371,7 +378,7 @@ Async<Writer::Step> Writer::write_isolated(Batch& batch, const Records& records,
     if (!step) co_return step;
     saved = true;
 
-    if (alive == 1) {
+    if (alive == 1 || piece.to - piece.from == 1) {
       if (!take_out(batch, *one, std::move(failed.error), breaker, records)) {
         Failed open;
         open.error = fail(Domain::kMessage, "breaker",

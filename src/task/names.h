@@ -42,8 +42,10 @@ inline constexpr Name<OnAbsent> kOnAbsentNames[] = {{"default", OnAbsent::kDefau
 inline constexpr Name<OnNull> kOnNullNames[] = {
     {"null", OnNull::kNull}, {"default", OnNull::kDefault}, {"fail", OnNull::kFail}};
 inline constexpr Name<Mode> kModeNames[] = {{"mapping", Mode::kMapping}, {"mirror", Mode::kMirror}};
-inline constexpr Name<Format> kFormatNames[] = {
-    {"auto", Format::kAuto}, {"debezium", Format::kDebezium}, {"json", Format::kJson}};
+inline constexpr Name<Format> kFormatNames[] = {{"auto", Format::kAuto},
+                                                {"debezium", Format::kDebezium},
+                                                {"json", Format::kJson},
+                                                {"canal", Format::kCanal}};
 inline constexpr Name<OnDelete> kOnDeleteNames[] = {{"delete", OnDelete::kDelete},
                                                     {"ignore", OnDelete::kIgnore}};
 inline constexpr Name<OnMissingRow> kOnMissingRowNames[] = {{"insert", OnMissingRow::kInsert},

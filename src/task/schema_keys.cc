@@ -284,11 +284,13 @@ constexpr auto kKeys = std::to_array<Key>({
     {.path = "sync.format",
      .type = Type::kChoice,
      .default_text = "auto",
-     .allowed = "auto|debezium|json",
+     .allowed = "auto|debezium|json|canal",
      .since = "0.1",
      .what =
          "Mirror: the form of change events. debezium: with before, after, op and source. json: "
-         "the row itself, as ExtractNewRecordState leaves it. auto: as each message looks."},
+         "the row itself, as ExtractNewRecordState leaves it. canal: rows of MySQL as texts, "
+         "several "
+         "in a message. auto: as each message looks."},
     {.path = "sync.on_delete",
      .type = Type::kChoiceOrColumn,
      .default_text = "delete",

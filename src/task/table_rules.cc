@@ -37,7 +37,12 @@ TableRules& TableRules::operator=(TableRules&&) noexcept = default;
 TableRules::~TableRules() = default;
 
 bool TableRules::is_template(std::string_view table) {
-  return table.find('{') != std::string_view::npos && !table.starts_with('"');
+  bool quoted = false;
+  for (const char c : table) {
+    if (c == '"') quoted = !quoted;
+    if (c == '{' && !quoted) return true;
+  }
+  return false;
 }
 
 // Parts are separated by the dots outside of braces.
@@ -101,9 +106,11 @@ Result<TableRules> TableRules::compile(const Target& target, const Tables& table
   if (!parts) return fail(parts.error());
   rules.parts_ = std::move(*parts);
   for (const Part& part : rules.parts_) {
-    rules.by_source_ = rules.by_source_ || std::ranges::any_of(part, [](const Piece& piece) {
-                         return piece.variable > Variable::kTopic;
-                       });
+    for (const Piece& piece : part) {
+      rules.names_db_ = rules.names_db_ || piece.variable == Variable::kDb;
+      rules.names_schema_ = rules.names_schema_ || piece.variable == Variable::kSchema;
+      rules.names_table_ = rules.names_table_ || piece.variable == Variable::kTable;
+    }
   }
   auto include = patterns(tables.include, "sync.tables.include");
   if (!include) return fail(include.error());

@@ -42,7 +42,10 @@ class TableRules {
   ~TableRules();
 
   // Whether messages of one topic can be of several tables.
-  bool by_source() const { return by_source_; }
+  bool by_source() const { return names_db_ || names_schema_ || names_table_; }
+  bool names_db() const { return names_db_; }
+  bool names_schema() const { return names_schema_; }
+  bool names_table() const { return names_table_; }
   // None: left out by `include` or `exclude`. Error, of the message: it does not say what the
   // template names, or the name that results is none.
   Result<std::optional<TargetTable>> table_of(const SourceTable& source) const;
@@ -62,7 +65,9 @@ class TableRules {
                                                std::string_view path);
 
   std::vector<Part> parts_;  // [schema,] name
-  bool by_source_ = false;
+  bool names_db_ = false;
+  bool names_schema_ = false;
+  bool names_table_ = false;
   std::vector<Pattern> include_, exclude_;
   std::map<std::string, TargetTable> rename_;
 };

@@ -43,7 +43,7 @@ enum class Unchanged : std::uint8_t { kWrite, kSkip };
 enum class OnAbsent : std::uint8_t { kDefault, kNull, kKeep, kFail };
 enum class OnNull : std::uint8_t { kNull, kDefault, kFail };
 enum class Mode : std::uint8_t { kMapping, kMirror };
-enum class Format : std::uint8_t { kAuto, kDebezium, kJson };
+enum class Format : std::uint8_t { kAuto, kDebezium, kJson, kCanal };
 enum class OnDelete : std::uint8_t { kDelete, kIgnore, kMark };
 enum class OnTruncate : std::uint8_t { kApply, kIgnore, kFail };
 enum class OnMissingRow : std::uint8_t { kInsert, kIgnore };

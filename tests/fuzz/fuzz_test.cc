@@ -70,17 +70,18 @@ std::string mutated(std::string input, const std::vector<std::string>& others,
   return input;
 }
 
-void replay(const std::string& name, Target target) {
+void replay(const std::string& name, Target target, int mutations = kMutations) {
   const auto inputs = corpus(name);
   ASSERT_GE(inputs.size(), 5U) << "the corpus of " << name;
   for (const auto& input : inputs) target(input);
   std::mt19937_64 random(seed());
-  for (int i = 0; i < kMutations; ++i) {
+  for (int i = 0; i < mutations; ++i) {
     target(mutated(inputs[random() % inputs.size()], inputs, random));
   }
 }
 
 TEST(Fuzz, Message) { replay("message", message); }
+TEST(Fuzz, Change) { replay("change", change, kMutations / 8); }
 TEST(Fuzz, Path) { replay("path", path); }
 TEST(Fuzz, Document) { replay("document", document); }
 TEST(Fuzz, CopyError) { replay("copy_error", copy_error); }

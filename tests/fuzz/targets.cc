@@ -1,13 +1,18 @@
 #include "targets.h"
 
+#include <algorithm>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "cli/document.h"
 #include "json/path.h"
 #include "json/reader.h"
 #include "json/text.h"
+#include "message/change.h"
 #include "message/decoder.h"
+#include "sink/column_type.h"
+#include "sink/convert.h"
 #include "sink/copy_error.h"
 
 namespace sluice::fuzz {
@@ -61,6 +66,82 @@ void message(std::string_view bytes) {
     return;
   }
   for (const auto& value : values) check(value);
+}
+
+namespace {
+
+class OneHeader : public message::Headers {
+ public:
+  explicit OneHeader(std::string_view value) : header_{"__debezium.newkey", value, false} {}
+  std::span<const message::Header> headers() override { return {&header_, 1}; }
+
+ private:
+  message::Header header_;
+};
+
+message::ChangeDecoder change_decoder(unsigned kind) {
+  message::ChangeConfig config;
+  config.format = static_cast<message::Format>(kind & 3);
+  if ((kind & 4) == 0) config.columns = {"id", "name", "big", "at"};
+  config.key_columns = config.columns.empty() || (kind & 8) != 0 ? 0 : 1;
+  config.same_key = (kind & 16) == 0;
+  config.history = (kind & 32) != 0;
+  if (config.history) config.key_columns = config.columns.size();
+  config.metadata = config.origin = (kind & 64) != 0;
+  return message::ChangeDecoder(std::move(config));
+}
+
+// What each value means, by the type that its message says.
+void convert_all(const message::Change::Row& row) {
+  static const message::Type nothing;
+  static sink::TextStore store;
+  store.clear();
+  for (std::size_t i = 0; i < row.values.size(); ++i) {
+    message::Value value = row.values[i];
+    check(value);
+    message::Problem problem;
+    const message::Type* const type = row.types[i] == nullptr ? &nothing : row.types[i];
+    if (!sink::convert(*type, value, store, problem)) {
+      SLUICE_CHECK(json::is_utf8(message::to_error(problem).message));
+    }
+    (void)sink::column_type(*type);
+  }
+}
+
+}  // namespace
+
+void change(std::string_view bytes) {
+  if (bytes.empty()) return;
+  message::ChangeDecoder decoder = change_decoder(static_cast<unsigned char>(bytes.front()));
+  bytes.remove_prefix(1);
+  const auto part = [&bytes] {
+    const std::string_view taken = bytes.substr(0, bytes.find('\0'));
+    bytes.remove_prefix(std::min(bytes.size(), taken.size() + 1));
+    return taken;
+  };
+  message::Message record;
+  record.topic = "fuzz";
+  record.key = part();
+  record.key_null = record.key.empty();
+  record.value = part();
+  OneHeader headers(part());
+  static const message::Expected expected{{"shop", "public", "t"}, {}};
+  // The second time by what the first has learned.
+  for (const bool again : {false, true}) {
+    message::Change found;
+    message::Problem problem;
+    auto outcome = decoder.decode(record, headers, found, problem, again ? &expected : nullptr);
+    for (int i = 0; outcome == message::ChangeDecoder::Outcome::kChange; ++i) {
+      for (const auto& row : {found.row, found.key, found.before}) convert_all(row);
+      if (!decoder.more()) break;
+      SLUICE_CHECK(i < 10'000);
+      outcome = decoder.next(found, problem);
+    }
+    if (outcome == message::ChangeDecoder::Outcome::kProblem) {
+      SLUICE_CHECK(json::is_utf8(message::to_error(problem).message));
+    }
+    if (outcome == message::ChangeDecoder::Outcome::kNewSchema) decoder.accept_schema();
+  }
 }
 
 void path(std::string_view bytes) {

@@ -6,7 +6,10 @@
 
 namespace sluice::fuzz {
 
-void message(std::string_view bytes);     // the first byte chooses between value and key
+void message(std::string_view bytes);  // the first byte chooses between value and key
+// The first byte chooses the decoder; then the key, a zero byte, the value, a zero byte, and a
+// header's value (the new key).
+void change(std::string_view bytes);
 void path(std::string_view bytes);        // a JSONPath
 void document(std::string_view bytes);    // a task document
 void copy_error(std::string_view bytes);  // the context of a COPY error
