@@ -204,7 +204,9 @@ int Lane::wait_ms() const {
   const bool fills = stale_.empty() && !demand_ && !builder_->wants_table() && !positions_unknown_;
   if (fills && !filling_->closed && !release_by_ && !stopping_ && !full()) {
     for (const auto& [key, state] : partitions_) {
-      if (state.maybe_more && !state.ended) return 0;
+      if (!state.maybe_more || state.ended) continue;
+      if (state.waits_until <= now) return 0;
+      until = std::min(until, state.waits_until);
     }
   }
   const auto left = std::chrono::ceil<milliseconds>(until - now).count();

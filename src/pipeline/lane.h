@@ -116,6 +116,13 @@ class Lane {
     std::int64_t next = 0;   // behind the last offset put into a batch
     bool maybe_more = true;  // its queue was not seen empty since the last wake-up
     bool ended = false;      // cut: nothing more is taken
+    // lane_wait.cc: a row that other partitions may mend.
+    std::int64_t applied_timestamp_ms = -1;  // of the last message that was applied
+    std::int64_t waits_at = -1;              // the row's offset
+    bool last_try = false;                   // what could mend it was applied
+    std::chrono::steady_clock::time_point waits_since;
+    std::chrono::steady_clock::time_point waits_until;      // nothing is taken
+    std::chrono::steady_clock::time_point impatient_until;  // such rows are not waited for
   };
   struct Side {
     sink::Batch batch;
@@ -163,6 +170,10 @@ class Lane {
                  const sink::PartitionRange& before);
   void read_table(std::size_t number);
   void refuse_table(Error error);
+  void let_wait(sink::Batch& batch);
+  bool wait_for_others();
+  bool others_passed(const ledger::Key& key, std::int64_t timestamp_ms) const;
+  std::size_t partitions_of_task() const;
   void retry_later(const Error& error, FailureClass failure, Phase phase);
   void start_positions(std::vector<ledger::Key> keys);
   Result<sink::Writer::Positions> positions_of_group(const std::vector<ledger::Key>& keys);

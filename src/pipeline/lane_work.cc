@@ -41,8 +41,9 @@ void Lane::fill() {
     return;
   }
   int taken = 0;
+  const auto now = steady_clock::now();
   for (auto& [key, state] : partitions_) {
-    if (!state.maybe_more || state.ended) continue;
+    if (!state.maybe_more || state.ended || state.waits_until > now) continue;
     while (!full() && !filling_->closed && taken < 4 * kChunk) {
       const std::size_t before = filling_->records.size();
       if (!fill_partition(key, state)) break;
@@ -170,8 +171,8 @@ bool Lane::due() const {
   if (filling_->closed || full() || release_by_) return true;
   if (now < rest_until_) return false;
   if (now - filling_->opened >= config_.task->tuning.linger) return true;
-  return std::none_of(partitions_.begin(), partitions_.end(), [](const auto& item) {
-    return item.second.maybe_more && !item.second.ended;
+  return std::none_of(partitions_.begin(), partitions_.end(), [&](const auto& item) {
+    return item.second.maybe_more && !item.second.ended && item.second.waits_until <= now;
   });
 }
 
@@ -233,6 +234,7 @@ void Lane::start_work() {
     }
     retry_in_flight_ = false;
     applying_since_ = now;
+    let_wait(in_flight_->batch);
     applying_ = writer_->apply(in_flight_->batch, in_flight_->records, protocol_, breaker_, tally_);
     applying_.start();
   } else if (writer_->connected() && now - last_use_ > kIdleConnection) {
@@ -363,6 +365,9 @@ void Lane::applied() {
       end.excerpt = std::string(message.value.substr(0, 200));
     }
     end_with(std::move(end));
+  } else if (wait_for_others()) {
+    drop_batches();
+    seek_to_ledger();
   } else if (in_flight_->batch.stop) {
     stop_at(std::move(*in_flight_->batch.stop));
   }

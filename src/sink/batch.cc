@@ -45,12 +45,29 @@ std::size_t Batch::further_shapes() const {
   return sum;
 }
 
+std::int64_t Batch::ignored_until(std::size_t partition, std::size_t last) const {
+  std::vector<bool> other(record_partitions.size());
+  for (const auto& table : tables) {
+    for (const auto& row : table.rows) other[row.record] = true;
+  }
+  for (const auto& failure : failures) other[failure.record] = true;
+  std::int64_t count = 0;
+  for (std::size_t i = 0; i <= last; ++i) {
+    if (record_partitions[i] == partition && !other[i]) ++count;
+  }
+  return count;
+}
+
 std::uint16_t Batch::partition_index(const ledger::Key& key, std::int64_t from) {
   const bool same = last_partition_ < partitions.size() && partitions[last_partition_].key == key;
   if (!same) {
     const auto found = std::ranges::find(partitions, key, &PartitionRange::key);
     last_partition_ = static_cast<std::size_t>(found - partitions.begin());
-    if (found == partitions.end()) partitions.push_back({.key = key, .from = from, .to = from});
+    if (found == partitions.end()) {
+      PartitionRange& range = partitions.emplace_back();
+      range.key = key;
+      range.from = range.to = from;
+    }
   }
   return static_cast<std::uint16_t>(last_partition_);
 }

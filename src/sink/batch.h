@@ -85,8 +85,12 @@ struct PartitionRange {
   std::int64_t last_timestamp_ms = -1;
   std::uint32_t last_record = 0;  // where the record at last_offset is in Records
   std::int64_t ignored = 0;       // messages that make no row by the task's own word (on_tombstone)
-  // Policy retain, or Batch::stop: the offset of the message; nothing from it on is applied. -1:
-  // none.
+  // Another partition may hold what a row refers to, or what gives its unique value free: such a
+  // row ends the partition for now.
+  bool may_wait = false;
+  std::optional<Error> waits_for;  // why it has: nothing from `cut` on is applied
+  // Policy retain, Batch::stop or waits_for: the offset of the message; nothing from it on is
+  // applied. -1: none.
   std::int64_t cut = -1;
 };
 
@@ -129,6 +133,8 @@ struct Batch {
   bool empty() const { return record_partitions.empty() && partitions.empty(); }
   std::size_t bytes() const;           // encoded
   std::size_t further_shapes() const;  // beyond one for each table
+  // Messages of a partition, up to the record `last`, that are neither rows nor failures.
+  std::int64_t ignored_until(std::size_t partition, std::size_t last) const;
   void clear();
   // The partition's range, opened at `from` if it is new to the batch.
   std::uint16_t partition_index(const ledger::Key& key, std::int64_t from);

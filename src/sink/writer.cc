@@ -244,15 +244,18 @@ Async<Outcome> Writer::apply(Batch& batch, Records& records, ledger::LaneProtoco
 }
 
 void Writer::remember(const Batch& batch, const Breaker& breaker) {
-  before_.failures = batch.failures.size();
+  before_.failures = batch.failures;
   before_.cuts.clear();
   for (const auto& range : batch.partitions) before_.cuts.push_back(range.cut);
   before_.breaker = breaker;
 }
 
 void Writer::restore(Batch& batch, Breaker& breaker) const {
-  batch.failures.resize(before_.failures);
-  for (std::size_t i = 0; i < before_.cuts.size(); ++i) batch.partitions[i].cut = before_.cuts[i];
+  batch.failures = before_.failures;
+  for (std::size_t i = 0; i < before_.cuts.size(); ++i) {
+    batch.partitions[i].cut = before_.cuts[i];
+    batch.partitions[i].waits_for.reset();
+  }
   for (auto& table : batch.tables) {
     for (auto& row : table.rows) row.dead = false;
   }
@@ -483,7 +486,7 @@ Async<Outcome> Writer::commit(Batch& batch, Records& records, ledger::LaneProtoc
     move.last_timestamp_ms = range.last_timestamp_ms;
     std::size_t last = range.last_record;
     if (range.cut >= 0) {
-      SLUICE_CHECK(retain || batch.stop);
+      SLUICE_CHECK(retain || batch.stop || range.waits_for);
       move.to = range.cut;
       move.last_offset = -1;
       for (std::size_t r = 0; r < batch.record_partitions.size(); ++r) {
@@ -500,9 +503,12 @@ Async<Outcome> Writer::commit(Batch& batch, Records& records, ledger::LaneProtoc
       const message::Message message = records.at(last);
       move.last_crc32c = ledger::record_crc32c(message.key, message.value);
     }
-    move.applied = counts[i].applied + range.ignored;
+    const std::int64_t ignored = !range.waits_for       ? range.ignored
+                                 : move.last_offset < 0 ? 0
+                                                        : batch.ignored_until(i, last);
+    move.applied = counts[i].applied + ignored;
     if (!retain) (deliver ? move.dead : move.discarded) = counts[i].failed;
-    tally.ignored += range.ignored;
+    tally.ignored += ignored;
     tally.discarded += move.discarded;
     tally.dead += move.dead;
     if (move.to > move.from && config_.ledger) moves.push_back(std::move(move));

@@ -217,6 +217,9 @@ class Writer {
   Async<bool> roll_back();
   Async<bool> end_stopped_holder(std::vector<ledger::Key> keys);
   Outcome retry(Error error, Phase phase);
+  static bool waits(const Batch& batch, const Row& row, const Error& error);
+  static void set_aside(Batch& batch, const Row& row, Error error, const Records& records);
+  static void end_partition(Batch& batch, const Row& row, const Records& records);
   void remember(const Batch& batch, const Breaker& breaker);
   void restore(Batch& batch, Breaker& breaker) const;
   // Takes a bad row out of the batch; false when the breaker opens.
@@ -252,7 +255,7 @@ class Writer {
 
   // What an attempt changes besides the database, as it was before: the next one starts from there.
   struct Before {
-    std::size_t failures = 0;
+    std::vector<Failure> failures;
     std::vector<std::int64_t> cuts;
     std::optional<Breaker> breaker;
   };

@@ -295,7 +295,12 @@ bool Writer::take_out(Batch& batch, Row& bad, Error error, Breaker& breaker,
   if (config_.on_failure != task::OnFailure::kRetain) {
     return !breaker.bad(batch.first_sequence + bad.record);
   }
-  // Nothing of this partition from here on; what lies before is written already or about to be.
+  end_partition(batch, bad, records);
+  return true;
+}
+
+// Nothing of the row's partition from here on; what lies before is written already or about to be.
+void Writer::end_partition(Batch& batch, const Row& bad, const Records& records) {
   PartitionRange& range = batch.partitions[bad.partition];
   const std::int64_t offset = records.at(bad.record).offset;
   if (range.cut < 0 || offset < range.cut) range.cut = offset;
@@ -304,7 +309,25 @@ bool Writer::take_out(Batch& batch, Row& bad, Error error, Breaker& breaker,
       if (row.partition == bad.partition && row.record > bad.record) row.dead = true;
     }
   }
-  return true;
+}
+
+// Whether another partition may mend it: a foreign key or a unique constraint refuses the row.
+bool Writer::waits(const Batch& batch, const Row& row, const Error& error) {
+  return batch.partitions[row.partition].may_wait &&
+         (error.code == "23503" || error.code == "23505");
+}
+
+void Writer::set_aside(Batch& batch, const Row& row, Error error, const Records& records) {
+  const Row bad = row;
+  for (auto& table : batch.tables) {
+    const auto [first, last] = range_of(table.rows, bad.record, bad.record + 1);
+    for (std::size_t i = first; i < last; ++i) table.rows[i].dead = true;
+  }
+  end_partition(batch, bad, records);
+  batch.partitions[bad.partition].waits_for = std::move(error);
+  std::erase_if(batch.failures, [&](const Failure& failure) {
+    return failure.partition == bad.partition && failure.record > bad.record;
+  });
 }
 
 // Writes the batch piece by piece under savepoints, in the order of its records, until every bad
@@ -379,7 +402,9 @@ Async<Writer::Step> Writer::write_isolated(Batch& batch, const Records& records,
     saved = true;
 
     if (alive == 1 || piece.to - piece.from == 1) {
-      if (!take_out(batch, *one, std::move(failed.error), breaker, records)) {
+      if (waits(batch, *one, failed.error)) {
+        set_aside(batch, *one, std::move(failed.error), records);
+      } else if (!take_out(batch, *one, std::move(failed.error), breaker, records)) {
         Failed open;
         open.error = fail(Domain::kMessage, "breaker",
                           fmt::format("the breaker opened: {} of the last messages could not be "

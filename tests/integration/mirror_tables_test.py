@@ -296,6 +296,41 @@ def parents_and_children_of_one_task_meet():
         check_equal(db.value("SELECT count(*) FROM child"), 300)
 
 
+@test
+def rows_wait_for_what_another_topic_brings():
+    """Foreign keys and unique values across topics: the child's topic is read before its parent's; what never comes is bad after a while."""
+    for lanes, batch_rows in ((1, 20000), (1, 7), (2, 50)):
+        prefix = unique("fk")
+        with Database() as db:
+            db.sql("CREATE TABLE parent (id int PRIMARY KEY, code int UNIQUE); CREATE TABLE child (id int PRIMARY KEY, parent int REFERENCES parent)")
+            child, parent = Topic(name=f"{prefix}.a_child"), Topic(name=f"{prefix}.b_parent", partitions=2)
+            children = [event("child", {"id": number, "parent": number // 2}) for number in range(400)]
+            child.produce(children)
+            places = parent.produce([event("parent", {"id": number, "code": number}) for number in range(200)])
+            document = mirror([], db, "{source.table}", sync={"schema_changes": "warn"}, tuning={"batch_rows": batch_rows, "lanes": lanes})
+            document["source"]["topics"] = [f"^{prefix}\\."]
+            Sluice.run(document, "--until-end").expect(0)
+            check_equal(db.value("SELECT count(*) FROM child"), 400)
+            # Values of `code` go from row to row: who takes one is read before who gives it.
+            given = [number for number, (partition, _) in enumerate(places) if partition == 1]
+            givers = [event("parent", {"id": number, "code": None}, op="u", before={"id": number}) for number in given]
+            takers = [event("parent", {"id": 1000 + number, "code": number}) for number in given]
+            for message in takers:
+                message.partition = 0
+            parent.produce(takers)
+            parent.produce(givers)
+            Sluice.run(document, "--until-end").expect(0)
+            check_equal(sorted(code for code, in db.sql("SELECT code FROM parent WHERE id >= 1000 AND code = id - 1000")), given)
+            check_equal(sorted(number for number, in db.sql("SELECT id FROM parent WHERE code IS NULL")), given)
+            # One that refers to nothing: what lies behind it is not held up for ever, and it is counted exactly.
+            child.produce([event("child", {"id": 1000, "parent": 1}), event("child", {"id": 1001, "parent": 9999}),
+                           event("child", {"id": 1002, "parent": 2})])
+            document["on_failure"] = "deliver"
+            ended = Sluice.run(document, "--until-end").expect(0)
+            check_equal((ended.summary["rows_written"], ended.summary["dead_letters"]), (2, 1))
+            check_equal(db.sql("SELECT id FROM child WHERE id >= 1000 ORDER BY 1"), [(1000,), (1002,)])
+
+
 # ---- structure, looks, errors
 
 
