@@ -17,7 +17,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "kit"))
 from engine import *  # noqa: E402,F403 pylint: disable=wrong-import-position,wildcard-import,unused-wildcard-import
 from registry import seed  # noqa: E402 pylint: disable=wrong-import-position
-from changes import KEY_COLUMNS, SHAPE, Invalid, Oracle, Source, columns_of, message_of  # noqa: E402 pylint: disable=wrong-import-position
+from changes import KEY_COLUMNS, SHAPE, P, Invalid, Oracle, Source, columns_of, message_of  # noqa: E402 pylint: disable=wrong-import-position
 
 ROUNDS = int(os.environ.get("SLUICE_MODEL_ROUNDS", "24"))
 SHRINK_S = float(os.environ.get("SLUICE_MODEL_SHRINK_S", "120"))
@@ -29,7 +29,6 @@ SETTINGS = {
     "copy_format": "auto",
     "lanes": 1,
     "pooler": "none",
-    "level": "current",
     "on_failure": "retain",
     "on_delete": "delete",
     "on_missing_row": "insert",
@@ -135,7 +134,7 @@ def document_of(case, db, topics, starts):
                         tuning={name: settings[name] for name in ("batch_rows", "copy_format", "lanes")})
     if not settings["write"]:
         document["sync"].pop("write")
-    document["target"].update(pooler=settings["pooler"], level=settings["level"])
+    document["target"].update(pooler=settings["pooler"])
     document["source"]["start"] = {"offsets": starts}
     document["source"]["kafka"].update({**QUICK_SESSION, "fetch.wait.max.ms": "50"})
     return document
