@@ -84,6 +84,7 @@ class RowBuilder {
   std::int64_t timestamp_ms_ = -1;  // of the message that is being built
   bool unsent_ = false;             // of the row: it has a value that the source did not send
   bool is_write_ = false;           // of the row: it is no delete
+  bool updates_ = false;            // of the row: it can be there, and keep values
   std::optional<Demand> demand_;    // of the row that is being built
   std::vector<std::string> demanded_sql_;  // noted or logged
 };

@@ -232,8 +232,8 @@ bool RowBuilder::take_values(const Plan& plan, const Change::Row& from, std::siz
         demand_.emplace().null_in = column.name;
         return null_in(column, problem_);
       }
-      states_[i] = plan.key_columns > 0 ? Shape::kKeep : Shape::kDefault;
-      if (plan.key_columns == 0 && !column.has_default) {
+      states_[i] = updates_ ? Shape::kKeep : Shape::kDefault;
+      if (!updates_ && !column.has_default) {
         states_[i] = Shape::kPresent;
         resolved_[i] = Value::of(Kind::kNull, 0);
       }
@@ -280,6 +280,7 @@ RowBuilder::Outcome RowBuilder::encode_change(TableRows& rows, const Plan& plan,
   const std::size_t of_rows = plan.change.columns.size();
   unsent_ = false;
   is_write_ = change.kind == Change::Kind::kWrite;
+  updates_ = plan.key_columns > 0 || row.operation == Operation::kUpdateEqual;
   if (!change.before.values.empty()) {
     if (!take_values(plan, change.before, of_rows, false)) return Outcome::kProblem;
     // What is not said is not compared.

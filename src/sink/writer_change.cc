@@ -262,7 +262,11 @@ Async<Writer::Step> Writer::write_equal(const TableRows& rows, const Plan& plan,
   auto updated = co_await updating;
   if (!updated) co_return tl::unexpected(updated.error());
   if (updated->affected() > 0) co_return true;
-  // It is not there: the event has the whole row.
+  if (rows.shapes[row.shape].only_existing) {
+    ++ignored_;
+    co_return true;
+  }
+  // It is not there: the event has the whole row, or what it has is to be made one.
   std::string sql = fmt::format("INSERT INTO {0} ({1}) SELECT {1} FROM {2}", plan.target,
                                 column_list(plan, after), plan.stage);
   Async<Step> inserting = execute(std::move(sql));

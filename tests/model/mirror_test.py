@@ -361,6 +361,16 @@ def run_round(number):
 # ---- what was found once -----------------------------------------------------------------------------------------------------
 
 FOUND = {
+    "an-update-without-key-keeps-what-was-not-sent": lambda: play(
+        table([
+            ("c", 1, {"n": 1, "s": "a", "big": "b", "doc": "c"}),
+            ("u", 1, {"n": 2, "s": "a", "big": P, "doc": P}, {"n": 1, "s": "a", "big": "b", "doc": "c"}),
+        ], key="none")),
+    "an-update-without-key-of-a-row-that-is-not-there-makes-none": lambda: play(
+        table([
+            ("u", 1, {"n": 2, "s": "a", "big": P, "doc": "c"}, {"n": 1, "s": "a", "big": "b", "doc": "c"}),
+        ], key="none"),
+        on_missing_row="ignore"),
 }
 
 for called, body in FOUND.items():
