@@ -65,6 +65,9 @@ Async<Writer::Step> Writer::merge_piece(TableRows& rows, const Plan& plan, std::
 // nothing of it has happened, and they are merged, as are those of the next batches.
 Async<Writer::Step> Writer::copy_new(TableRows& rows, const Plan& plan) {
   constexpr int kMostMergeBatches = 256;
+  // A key in two spellings can be among both: the copy would overtake what came before it.
+  const bool loose = rows.form == Form::kBinary ? plan.loose_key_binary : plan.loose_key_text;
+  if (loose && !std::ranges::all_of(merging_, &Row::is_new)) co_return true;
   const auto others = std::stable_partition(merging_.begin(), merging_.end(),
                                             [](const Row& row) { return row.is_new; });
   const auto count = static_cast<std::size_t>(others - merging_.begin());

@@ -371,6 +371,23 @@ FOUND = {
             ("u", 1, {"n": 2, "s": "a", "big": P, "doc": "c"}, {"n": 1, "s": "a", "big": "b", "doc": "c"}),
         ], key="none"),
         on_missing_row="ignore"),
+    "new-rows-do-not-overtake-other-spellings-of-their-keys": lambda: play(
+        table([
+            ("u", 2, {"n": 1, "s": "a", "big": "b", "doc": "c"}, {}),
+            ("c", 8, {"n": 2, "s": "d", "big": "e", "doc": "f"}),
+        ], key="numeric")),
+    "other-spellings-of-a-key-do-not-overtake-updates-of-new-rows": lambda: play(
+        table([
+            ("c", 2, {"n": 1, "s": "a", "big": "b", "doc": "c"}),
+            ("u", 8, {"n": 2, "s": "d", "big": "e", "doc": "f"}, {}),
+            ("u", 2, {"n": 3, "s": "g", "big": "h", "doc": "i"}, {}),
+        ], key="numeric")),
+    "a-row-that-comes-again-in-another-spelling-is-not-marked": lambda: play(
+        table([
+            ("d", 0, {}),
+            ("c", 6, {"n": 1, "s": "a", "big": "b", "doc": "c"}),
+        ], key="numeric"),
+        on_delete="mark"),
 }
 
 for called, body in FOUND.items():
