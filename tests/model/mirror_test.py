@@ -388,6 +388,12 @@ FOUND = {
             ("c", 6, {"n": 1, "s": "a", "big": "b", "doc": "c"}),
         ], key="numeric"),
         on_delete="mark"),
+    "a-text-null-deletes-though-its-topic-was-not-seen": lambda: play(
+        table([
+            ("c", 4, {"n": 1, "s": "a", "big": "b", "doc": "c"}),
+            ("tomb", 4),
+        ], tombstone="null"),
+        many=True, portions=2),
 }
 
 for called, body in FOUND.items():
