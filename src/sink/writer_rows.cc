@@ -149,6 +149,30 @@ Async<Writer::Step> Writer::write_records(Batch& batch, std::size_t from, std::s
   co_return true;
 }
 
+// Where folding must end: a change that makes its row must not be given values by one that, if the
+// row is not there, is nothing.
+std::size_t Writer::end_of_given(const TableRows& rows, std::size_t from, std::size_t to) {
+  std::vector<bool> seen(rows.shapes.size());
+  for (std::size_t i = from; i < to; ++i) {
+    const Row& row = rows.rows[i];
+    if (row.dead || row.operation != Operation::kWrite) continue;
+    const Shape& shape = rows.shapes[row.shape];
+    if (shape.only_existing) {
+      seen[row.shape] = true;
+      continue;
+    }
+    if (shape.states.find(Shape::kKeep) == std::string::npos) continue;
+    for (std::size_t other = 0; other < seen.size(); ++other) {
+      if (!seen[other]) continue;
+      const std::string& given = rows.shapes[other].states;
+      for (std::size_t column = 0; column < given.size(); ++column) {
+        if (given[column] == Shape::kPresent && shape.states[column] == Shape::kKeep) return i;
+      }
+    }
+  }
+  return to;
+}
+
 // Deletes go before the writes of what is folded together; where one key can be spelt in several
 // ways folding cannot see that they meet, so that deletes and writes are then written in turns, in
 // their order.
@@ -161,6 +185,7 @@ Async<Writer::Step> Writer::write_turns(TableRows& rows, const Plan& plan, std::
       end = from + 1;
       while (end < to && rows.rows[end].operation == rows.rows[from].operation) ++end;
     }
+    if (plan.on_missing_row == task::OnMissingRow::kIgnore) end = end_of_given(rows, from, end);
     Async<Step> writing = write_piece(rows, plan, from, end);
     auto written = co_await writing;
     if (!written) co_return written;
