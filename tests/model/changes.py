@@ -139,7 +139,8 @@ class Oracle:
         if kind.startswith("bad"):
             self.bad += 1
         elif not self._made:
-            pass  # of a table that is yet to be made
+            if self.history:
+                raise Invalid(event)  # it is no row if the table is yet to be made, and one if the run before had made it
         elif self.history:
             self._append(event)
         elif kind == "t":
