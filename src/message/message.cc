@@ -77,6 +77,10 @@ constexpr Wording kWordings[] = {
      "an update or delete does not say which row it is about",
      "Give the source table a primary key, or (PostgreSQL) ALTER TABLE ... REPLICA IDENTITY FULL, "
      "so that events carry the row as it was."},
+    {ProblemCode::kMissingRow, "missing_row",
+     "an update with values that were not sent is of a row that is not there",
+     "Begin at an offset in front of the row's insert, take a new snapshot, or say by "
+     "sync.on_missing_row what is to become of such updates."},
 };
 static_assert(std::size(kWordings) == kProblemCodes);
 

@@ -56,8 +56,9 @@ enum class ProblemCode : std::uint8_t {
   kBadSchema,       // the schema that came with the message cannot be read
   kBadType,         // a value that is not what the message's own schema says
   kNoIdentity,      // an update or delete that does not say which row it is about
+  kMissingRow,      // an update of a row that is not there, which it alone cannot make
 };
-inline constexpr std::size_t kProblemCodes = static_cast<std::size_t>(ProblemCode::kNoIdentity) + 1;
+inline constexpr std::size_t kProblemCodes = static_cast<std::size_t>(ProblemCode::kMissingRow) + 1;
 std::string_view name_of(ProblemCode code);
 
 // A problem of one message. `excerpt` is at most 64 bytes of the offending text (it may carry data:

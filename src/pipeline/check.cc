@@ -484,7 +484,7 @@ class Check {
             fmt::format("GRANT {} ON {} TO {};", privilege, subject_, quoted(role_)));
     };
     lacking("INSERT", insert);
-    if (plan.way != sink::Way::kCopy) {
+    if (!plan.stage_ddl.empty()) {
       require(table_.may_create_temp, "TEMPORARY", "DATABASE " + database(), false);
     }
     lacking("UPDATE", update);

@@ -64,6 +64,7 @@ struct Row {
 struct Shape {
   std::string states;          // kPresent, kDefault, kKeep
   bool only_existing = false;  // a row that is not there is not made
+  bool must_exist = false;     // and is a failure of its message
   bool operator==(const Shape&) const = default;
   static constexpr char kPresent = '.';
   static constexpr char kDefault = 'd';

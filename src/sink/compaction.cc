@@ -135,8 +135,10 @@ Row Compaction::merge(TableRows& rows, const Plan& plan, const Row& earlier, con
   }
   end_row(out, merged.begin, binary, count);
   merged.length = static_cast<std::uint32_t>(out.size() - merged.begin);
-  const Shape shape{
-      states, rows.shapes[earlier.shape].only_existing && rows.shapes[later.shape].only_existing};
+  const Shape& one = rows.shapes[earlier.shape];
+  const Shape& other = rows.shapes[later.shape];
+  const bool only_existing = one.only_existing && other.only_existing;
+  const Shape shape{states, only_existing, only_existing && (one.must_exist || other.must_exist)};
   const auto found = std::ranges::find(rows.shapes, shape);
   merged.shape = static_cast<std::uint16_t>(found - rows.shapes.begin());
   if (found == rows.shapes.end()) rows.shapes.push_back(shape);

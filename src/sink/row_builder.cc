@@ -136,9 +136,10 @@ bool RowBuilder::resolve(const Plan& plan, int columns) {
   return true;
 }
 
-std::uint16_t RowBuilder::shape_index(TableRows& rows, bool only_existing) {
+std::uint16_t RowBuilder::shape_index(TableRows& rows, bool only_existing, bool must_exist) {
   const auto is = [&](const Shape& shape) {
-    return shape.states == states_ && shape.only_existing == only_existing;
+    return shape.states == states_ && shape.only_existing == only_existing &&
+           shape.must_exist == must_exist;
   };
   // Rows of one topic mostly look alike: the last shape first.
   if (!rows.shapes.empty() && is(rows.shapes.back())) {
@@ -148,7 +149,7 @@ std::uint16_t RowBuilder::shape_index(TableRows& rows, bool only_existing) {
   if (found != rows.shapes.end()) {
     return static_cast<std::uint16_t>(found - rows.shapes.begin());
   }
-  rows.shapes.push_back({states_, only_existing});
+  rows.shapes.push_back({states_, only_existing, must_exist});
   return static_cast<std::uint16_t>(rows.shapes.size() - 1);
 }
 

@@ -56,7 +56,7 @@ class RowBuilder {
   Outcome encode(TableRows& rows, const Plan& plan, Row& row);
   Outcome append_fields(TableRows& rows, const Plan& plan, std::size_t first, std::size_t count,
                         std::uint16_t& fields);
-  std::uint16_t shape_index(TableRows& rows, bool only_existing = false);
+  std::uint16_t shape_index(TableRows& rows, bool only_existing = false, bool must_exist = false);
 
   // row_builder_change.cc: mirror
   Outcome add_changes(TableRows& rows, const Plan& plan, Records& records, Row row,

@@ -321,10 +321,12 @@ RowBuilder::Outcome RowBuilder::encode_change(TableRows& rows, const Plan& plan,
     return encode(rows, plan, row);
   }
   bool only_existing = false;
+  bool must_exist = false;
   if (change.kind == Change::Kind::kWrite) {
     if (!take_values(plan, change.row, of_rows, change.partial)) return Outcome::kProblem;
     only_existing =
-        plan.on_missing_row == task::OnMissingRow::kIgnore && change.op == 'u' && unsent_;
+        plan.on_missing_row != task::OnMissingRow::kInsert && change.op == 'u' && unsent_;
+    must_exist = only_existing && plan.on_missing_row == task::OnMissingRow::kFail;
   } else if (plan.history) {  // a delete, of which the key is known, or a TRUNCATE
     static const std::vector<Value> kNothing(kMostColumns);
     static const std::vector<const message::Type*> kNoTypes(kMostColumns);
@@ -338,7 +340,7 @@ RowBuilder::Outcome RowBuilder::encode_change(TableRows& rows, const Plan& plan,
     only_existing = true;
   }
   take_beside(plan, change);
-  row.shape = shape_index(rows, only_existing);
+  row.shape = shape_index(rows, only_existing, must_exist);
   return encode(rows, plan, row);
 }
 

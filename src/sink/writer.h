@@ -190,6 +190,7 @@ class Writer {
   Async<Step> stage_rows(const TableRows& rows, const Plan& plan, std::string columns);
   Async<Step> delete_keys(TableRows& rows, const Plan& plan);
   Async<Step> write_turns(TableRows& rows, const Plan& plan, std::size_t from, std::size_t to);
+  static tl::unexpected<Failed> missing_row(const Plan& plan);
   static std::size_t end_of_given(const TableRows& rows, std::size_t from, std::size_t to);
   // writer_change.cc
   Async<Step> write_changes(TableRows& rows, const Plan& plan, std::size_t from, std::size_t to);

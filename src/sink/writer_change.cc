@@ -262,6 +262,7 @@ Async<Writer::Step> Writer::write_equal(const TableRows& rows, const Plan& plan,
   auto updated = co_await updating;
   if (!updated) co_return tl::unexpected(updated.error());
   if (updated->affected() > 0) co_return true;
+  if (rows.shapes[row.shape].must_exist) co_return missing_row(plan);
   if (rows.shapes[row.shape].only_existing) {
     ++ignored_;
     co_return true;

@@ -225,6 +225,14 @@ Async<Writer::Step> Writer::merge_staged(TableRows& rows, const Plan& plan, Pick
   co_return true;
 }
 
+// Which one it is, isolation finds.
+tl::unexpected<Writer::Failed> Writer::missing_row(const Plan& plan) {
+  message::Problem problem;
+  problem.code = message::ProblemCode::kMissingRow;
+  problem.detail = "of " + plan.target;
+  return tl::unexpected(Failed{message::to_error(problem), Phase::kWrite, std::nullopt});
+}
+
 // The statement of each shape among `merging_`, which is staged. Returns the rows they changed.
 Async<tl::expected<std::int64_t, Writer::Failed>> Writer::merge_each(const TableRows& rows,
                                                                      const Plan& plan,
@@ -242,6 +250,8 @@ Async<tl::expected<std::int64_t, Writer::Failed>> Writer::merge_each(const Table
     auto merged = co_await merging;
     if (!merged) co_return tl::unexpected(merged.error());
     changed += merged->affected();
+    const auto of_shape = std::ranges::count(merging_, shape, &Row::shape);
+    if (rows.shapes[shape].must_exist && merged->affected() < of_shape) co_return missing_row(plan);
   }
   co_return changed;
 }

@@ -185,7 +185,7 @@ Async<Writer::Step> Writer::write_turns(TableRows& rows, const Plan& plan, std::
       end = from + 1;
       while (end < to && rows.rows[end].operation == rows.rows[from].operation) ++end;
     }
-    if (plan.on_missing_row == task::OnMissingRow::kIgnore) end = end_of_given(rows, from, end);
+    if (plan.on_missing_row != task::OnMissingRow::kInsert) end = end_of_given(rows, from, end);
     Async<Step> writing = write_piece(rows, plan, from, end);
     auto written = co_await writing;
     if (!written) co_return written;
@@ -255,6 +255,14 @@ Async<Writer::Step> Writer::stage_shape(TableRows& rows, const Plan& plan, std::
   if (!staged) co_return staged;
   std::string sql = merge_sql(plan, states, {.only_existing = rows.shapes[shape].only_existing});
   if (sql.empty()) co_return true;
+  if (rows.shapes[shape].must_exist) {
+    const auto staged_rows = static_cast<std::int64_t>(sent_.size());
+    Async<tl::expected<Rows, Failed>> updating = ask(std::move(sql));
+    auto updated = co_await updating;
+    if (!updated) co_return tl::unexpected(updated.error());
+    if (updated->affected() < staged_rows) co_return missing_row(plan);
+    co_return true;
+  }
   Async<Step> merging = execute(std::move(sql));
   auto merged = co_await merging;
   co_return merged;

@@ -49,7 +49,8 @@ inline constexpr Name<Format> kFormatNames[] = {{"auto", Format::kAuto},
 inline constexpr Name<OnDelete> kOnDeleteNames[] = {{"delete", OnDelete::kDelete},
                                                     {"ignore", OnDelete::kIgnore}};
 inline constexpr Name<OnMissingRow> kOnMissingRowNames[] = {{"insert", OnMissingRow::kInsert},
-                                                            {"ignore", OnMissingRow::kIgnore}};
+                                                            {"ignore", OnMissingRow::kIgnore},
+                                                            {"fail", OnMissingRow::kFail}};
 inline constexpr Name<EventMeta> kEventMetaNames[] = {{"op", EventMeta::kOp},
                                                       {"ts_ms", EventMeta::kTime},
                                                       {"source_ts_ms", EventMeta::kSourceTime},

@@ -149,9 +149,11 @@ TEST(Parse, TakesTemplates) {
 
 TEST(Parse, KnowsKeysOfLaterVersions) {
   const std::pair<const char*, const char*> kLater[] = {
-      {"rules", R"([{"parse": "json"}])"},         {"source.connection", "\"prod\""},
-      {"target.connection", "\"prod\""},           {"target.database", "\"shop\""},
-      {"sync.on_missing_row", "\"fail\""},         {"sync.sweep", "true"},
+      {"rules", R"([{"parse": "json"}])"},
+      {"source.connection", "\"prod\""},
+      {"target.connection", "\"prod\""},
+      {"target.database", "\"shop\""},
+      {"sync.sweep", "true"},
       {"tuning.max_bytes_per_second", "\"1 MB\""},
   };
   for (const auto& [path, json] : kLater) {

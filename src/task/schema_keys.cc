@@ -310,11 +310,11 @@ constexpr auto kKeys = std::to_array<Key>({
     {.path = "sync.on_missing_row",
      .type = Type::kChoice,
      .default_text = "insert",
-     .allowed = "insert|ignore",
-     .later = "fail",
+     .allowed = "insert|ignore|fail",
      .since = "0.1",
      .what = "Mirror: an update with values that the source did not send, of a row that is not "
-             "there. insert: the row is made without them. ignore: nothing is written."},
+             "there. insert: the row is made without them. ignore: nothing is written. fail: the "
+             "message fails."},
     {.path = "sync.metadata",
      .type = Type::kTextMap,
      .default_text = "{}",

@@ -46,7 +46,7 @@ enum class Mode : std::uint8_t { kMapping, kMirror };
 enum class Format : std::uint8_t { kAuto, kDebezium, kJson, kCanal };
 enum class OnDelete : std::uint8_t { kDelete, kIgnore, kMark };
 enum class OnTruncate : std::uint8_t { kApply, kIgnore, kFail };
-enum class OnMissingRow : std::uint8_t { kInsert, kIgnore };
+enum class OnMissingRow : std::uint8_t { kInsert, kIgnore, kFail };
 // What a change event says beside the row.
 enum class EventMeta : std::uint8_t { kOp, kTime, kSourceTime, kLsn, kFile, kPos, kTxId };
 enum class SchemaChanges : std::uint8_t { kApplySafe, kApplyAll, kWarn, kStop };

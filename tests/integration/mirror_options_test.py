@@ -147,6 +147,16 @@ def updates_of_rows_that_are_not_there():
         check_equal(db.sql("SELECT * FROM t ORDER BY id"), [(2, "b", "x")], "a row that the event does not have whole is not made")
         replayed(db, messages)
         check_equal(db.sql("SELECT * FROM t ORDER BY id"), [(1, "a", None), (2, "b", "x")], "insert")
+    with Database() as db:
+        db.sql("CREATE TABLE t (id int PRIMARY KEY, v text, big text); INSERT INTO t VALUES (1, 'z', 'old')")
+        more = json.dumps({"before": None, "after": {"id": 3, "v": "c", "big": "__debezium_unavailable_value"}, "source": {}, "op": "u"})
+        topic = Topic()
+        topic.produce([messages[0], Message(key='{"id":3}', value=more), messages[1]])
+        document = task_for(topic, db, "t", on_failure="deliver", breaker={"share": 1})
+        document["sync"] = {"mode": "mirror", "on_missing_row": "fail"}
+        Sluice.run(document, "--until-end").expect(0)
+        check_equal(db.sql("SELECT * FROM t ORDER BY id"), [(1, "a", "old"), (2, "b", "x")], "fail: only the row that is not there")
+        check_equal(db.sql("SELECT code, message_offset FROM sluice.dead_letter"), [("missing_row", 1)])
 
 
 @test
