@@ -192,10 +192,11 @@ ChangeDecoder::State::Step ChangeDecoder::State::decode(const Message& message, 
   if (form == nullptr) {
     if (!is_canal) return Step::kProblem;
     says_deletes = true;
+    if (is_signal(canal.table)) canal.kind = CanalMessage::Kind::kNothing;
     if (expected != nullptr && !is_of_canal(expected->origin)) return Step::kOtherTable;
     return canal_change(change, problem);
   }
-  if (form->service) return Step::kChange;
+  if (form->service || is_signal(*form)) return Step::kChange;
   const bool nothing = form->envelope && text_of(form->found[Form::kOp]) == "m";
   if (expected != nullptr && !nothing && !is_of(*form, *expected)) return Step::kOtherTable;
   says_deletes = form->envelope || form->found[Form::kDeleted].type != json::Type::kAbsent;
@@ -216,11 +217,11 @@ ChangeDecoder::State::Step ChangeDecoder::State::locate(const Message& message, 
   if (null) return Step::kChange;
   if (form == nullptr && is_canal) {
     says_deletes = true;
-    const bool nothing = canal.kind == CanalMessage::Kind::kNothing;
+    const bool nothing = canal.kind == CanalMessage::Kind::kNothing || is_signal(canal.table);
     return nothing || is_of_canal({}) ? Step::kChange : Step::kOtherTable;
   }
   if (form == nullptr) return Step::kProblem;
-  if (form->service) return Step::kChange;
+  if (form->service || is_signal(*form)) return Step::kChange;
   take_origin(*form);
   says_deletes = form->envelope || form->found[Form::kDeleted].type != json::Type::kAbsent;
   if (form->envelope) {

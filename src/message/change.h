@@ -67,6 +67,9 @@ struct ChangeConfig {
   std::vector<std::string> ignored;  // fields that nothing takes, by the task's own word
   bool metadata = false;             // Change::metadata is wanted
   bool origin = false;               // so is origin()
+  // Tables of the source that connectors write and read themselves: their changes are nothing. A
+  // name, or its beginning and *.
+  std::vector<std::string> signal_tables = {};
   // Rows have no identity in the target: a delete is what its event says of the row, and a
   // tombstone behind it is nothing. All columns count as columns of the key.
   bool history = false;

@@ -238,8 +238,7 @@ struct ChangeDecoder::State {
   }
 
   void bind_origin(Form& form) const {
-    if (!config.origin) return;
-    bind_origin_of(form);
+    if (config.origin || !config.signal_tables.empty()) bind_origin_of(form);
   }
   static void bind_origin_of(Form& form) {
     const auto bind = [&](std::string Origin::* part, std::initializer_list<const char*> members) {
@@ -278,6 +277,18 @@ struct ChangeDecoder::State {
     return same(origin.db, expected.origin.db, expected.needs_db) &&
            same(origin.schema, expected.origin.schema, expected.needs_schema) &&
            same(origin.table, expected.origin.table, expected.needs_table);
+  }
+  bool is_signal(std::string_view table) const {
+    return std::ranges::any_of(config.signal_tables, [&](const std::string& each) {
+      return each.ends_with('*')
+                 ? table.starts_with(std::string_view(each).substr(0, each.size() - 1))
+                 : table == each;
+    });
+  }
+  bool is_signal(const Form& form) const {
+    return std::ranges::any_of(form.origin, [&](const auto& item) {
+      return item.second == &Origin::table && is_signal(text_of(form.found[item.first]));
+    });
   }
   bool is_of_canal(const Origin& expected) {
     if (canal.table.empty()) return true;

@@ -16,6 +16,7 @@ BatchBuilder::BatchBuilder(const task::Task& task, Options options) : options_(o
   message::ChangeConfig config;
   config.format = static_cast<message::Format>(task.sync.format);
   config.origin = true;
+  config.signal_tables = task.sync.signal_tables;
   only_flat_ = task.sync.format == task::Format::kJson;
   if (task.has_many_tables()) locator_.emplace(std::move(config));
 }

@@ -179,6 +179,7 @@ class Compiler {
     }
     plan_.change.metadata = !task_.sync.metadata.empty();
     plan_.change.origin = task_.has_many_tables();
+    plan_.change.signal_tables = task_.sync.signal_tables;
     plan_.change.history = plan_.history;
     plan_.change.key_columns =
         plan_.history ? of_rows : static_cast<std::size_t>(plan_.key_columns);

@@ -131,6 +131,7 @@ Node to_node(const Sync& sync) {
   Node& units = node.add("units", Node::map());
   for (const auto& [column, unit] : sync.units) units.add(column, choice(kWireUnitNames, unit));
   node.add("unavailable_value", Node::string(sync.unavailable_value));
+  node.add("signal_tables", text_list(sync.signal_tables));
   Node& tables = node.add("tables", Node::map());
   tables.add("include", text_list(sync.tables.include));
   tables.add("exclude", text_list(sync.tables.exclude));

@@ -44,6 +44,7 @@ const char* valid_value(const Key& key) {
       {"sync.metadata", R"({"_op": "op"})"},
       {"sync.metadata.*", R"("source_ts_ms")"},
       {"sync.unavailable_value", R"("__gone")"},
+      {"sync.signal_tables", R"(["debezium_signal", "my_*"])"},
       {"sync.tables", R"({"exclude": ["shop.audit"]})"},
       {"sync.tables.include", R"(["shop.orders", "^shop\\.c"])"},
       {"sync.tables.exclude", R"(["^shop\\.tmp_"])"},
@@ -86,7 +87,7 @@ bj::value with_key(const Key& key, std::string_view json) {
   for (const char* path :
        {"sync.format", "sync.on_delete", "sync.on_truncate", "sync.schema_changes", "sync.units",
         "sync.units.*", "sync.unavailable_value", "sync.on_missing_row", "sync.metadata",
-        "sync.metadata.*"}) {
+        "sync.metadata.*", "sync.signal_tables"}) {
     if (key.path == path) document.as_object()["sync"] = {{"mode", "mirror"}};
   }
   if (key.path.starts_with("sync.tables")) {

@@ -44,7 +44,7 @@ void Parser::read_sync() {
 void Parser::read_mirror() {
   constexpr std::string_view kMirrorOnly[] = {
       "format",         "on_delete", "on_truncate",       "on_missing_row", "metadata",
-      "schema_changes", "units",     "unavailable_value", "tables"};
+      "schema_changes", "units",     "unavailable_value", "tables",         "signal_tables"};
   constexpr std::string_view kMappingOnly[] = {"extra_fields", "only_if_newer", "unchanged",
                                                "on_tombstone", "columns"};
   Sync& sync = task_.sync;
@@ -91,6 +91,17 @@ void Parser::read_mirror() {
   read_choices_by_column("sync.units", kWireUnitNames, sync.units);
   read_choices_by_column("sync.metadata", kEventMetaNames, sync.metadata);
   read_tables();
+  if (valid_.at("sync.signal_tables") != nullptr) {
+    sync.signal_tables = texts("sync.signal_tables");
+    for (std::size_t i = 0; i < sync.signal_tables.size(); ++i) {
+      const std::string& name = sync.signal_tables[i];
+      const bool good = !name.empty() && name != "*" && name.find('*') >= name.size() - 1;
+      if (!good) {
+        valid_.refuse(join_path("sync.signal_tables", i),
+                      valid_.at("sync.signal_tables")->items[i]);
+      }
+    }
+  }
   if (sync.on_delete == OnDelete::kMark && sync.metadata.contains(sync.mark_column)) {
     valid_.add("sync.on_delete.mark",
                fmt::format("found \"{}\", which sync.metadata fills", sync.mark_column),

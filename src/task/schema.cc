@@ -7,15 +7,11 @@
 #include <numeric>
 #include <utility>
 
+#include "task/sizes.h"
+
 namespace sluice::task {
 
 namespace {
-
-constexpr std::int64_t kSecond = 1000;
-constexpr std::int64_t kDay = 24 * 60 * 60 * kSecond;
-constexpr std::int64_t kKb = 1024;
-constexpr std::int64_t kMb = 1024 * kKb;
-constexpr std::int64_t kGb = 1024 * kMb;
 
 bool is_under(std::string_view path, std::string_view section) {
   if (!section.empty()) {

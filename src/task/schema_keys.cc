@@ -2,16 +2,11 @@
 #include <array>
 
 #include "task/schema.h"
+#include "task/sizes.h"
 
 namespace sluice::task {
 
 namespace {
-
-constexpr std::int64_t kSecond = 1000;
-constexpr std::int64_t kDay = 24 * 60 * 60 * kSecond;
-constexpr std::int64_t kKb = 1024;
-constexpr std::int64_t kMb = 1024 * kKb;
-constexpr std::int64_t kGb = 1024 * kMb;
 
 constexpr std::string_view kColumnName = "the name of a column, 1 to 63 bytes";
 
@@ -340,6 +335,14 @@ constexpr auto kKeys = std::to_array<Key>({
              "rewrite of the table; at anything else that rows need the task stops in front of "
              "the message and says the SQL. apply_all: it gets everything. stop: the task stops. "
              "warn: it goes on without, and says so once."},
+    {.path = "sync.signal_tables",
+     .type = Type::kTextList,
+     .default_text = "[\"dip_signal_*\"]",
+     .allowed = "a list of names of tables, or of beginnings of names and *",
+     .since = "0.1",
+     .what =
+         "Mirror: tables of the source that connectors are steered by, such as debezium_signal. "
+         "Their changes are counted as ignored, whatever topic they come by."},
     {.path = "sync.tables",
      .type = Type::kSection,
      .default_text = "{}",

@@ -134,6 +134,7 @@ struct Sync {
   SchemaChanges schema_changes = SchemaChanges::kApplySafe;
   std::map<std::string, WireUnit> units;  // by column
   Tables tables;
+  std::vector<std::string> signal_tables{"dip_signal_*"};  // names, or beginnings and *
   std::string unavailable_value = "__debezium_unavailable_value";
 
   bool mirrors() const { return mode == Mode::kMirror; }

@@ -149,6 +149,24 @@ def tables_are_chosen_and_renamed():
 
 
 @test
+def tables_that_steer_connectors_are_nothing():
+    """Wherever their changes come: by the default name of DIP, and by a name of one's own."""
+    signals = [event("dip_signal_7", {"id": 1, "type": "log"}), event("debezium_signal", {"id": 1, "type": "execute-snapshot"})]
+    for table in ("public.t", "public.{source.table}"):
+        with Database() as db:
+            db.sql("CREATE TABLE t (id int PRIMARY KEY, n int)")
+            topic = Topic()
+            topic.produce([*signals, event("t", {"id": 5, "n": 5}), *signals])
+            document = mirror(topic, db, table, sync={"signal_tables": ["dip_signal_*", "debezium_signal"]})
+            ended = Sluice.run(document, "--until-end").expect(0)
+            check_equal((ended.summary["rows_written"], ended.summary["ignored"], tables_of(db)), (1, 4, ["public.t"]))
+            topic = Topic()
+            topic.produce([signals[0], event("t", {"id": 6, "n": 6})])
+            Sluice.run(mirror(topic, db, table, sync={"schema_changes": "stop"}), "--until-end").expect(0)
+            check_equal(db.sql("SELECT id FROM t ORDER BY id"), [(5,), (6,)])
+
+
+@test
 def topics_name_tables():
     """Rows that say nothing of a table: {topic}, its dots as _; tombstones, heartbeats and topics that come later included."""
     prefix = unique("app")
