@@ -395,6 +395,26 @@ def looks_go_by_tables():
 
 
 @test
+def one_of_the_tables_is_compared_with_its_source():
+    with Database() as source, Database() as db:
+        source.sql("CREATE TABLE a (id int PRIMARY KEY, n int); INSERT INTO a VALUES (1, 1), (2, 2)")
+        db.sql("CREATE SCHEMA copy; CREATE TABLE copy.a (id int PRIMARY KEY, n int)")
+        topic = Topic()
+        topic.produce([event("a", {"id": number, "n": number}) for number in (1, 2)])
+        document = mirror(topic, db, "copy.{source.table}", sync={"schema_changes": "warn"})
+        Sluice.run(document, "--until-end").expect(0)
+
+        def verify(*arguments):
+            return Sluice.run(document, "--against", source.uri, *arguments, command="verify")
+
+        verify("--table", "public.a").expect(0, '"copy"."a"', "are the same")
+        db.sql("UPDATE copy.a SET n = 7 WHERE id = 2")
+        verify("--table", "public.a").expect(1)
+        verify().expect(2, "--table SCHEMA.TABLE")
+        verify("--table", "public.b").expect(1, "does not exist")
+
+
+@test
 def what_no_table_can_be_named_for_stops():
     with Database() as db:
         topic = Topic()
