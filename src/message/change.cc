@@ -183,6 +183,7 @@ ChangeDecoder::State::Step ChangeDecoder::State::decode(const Message& message, 
   other_table = false;
   Form* const form = read_value(message, expected, null, problem);
   if (other_table) return Step::kOtherTable;
+  was_null = null;
   if (null) {
     if (expected == nullptr) return decode_null(message, headers, change, problem);
     if (expected->tombstones == Expected::Tombstones::kNothing) return Step::kChange;
@@ -457,6 +458,7 @@ ChangeDecoder::Outcome ChangeDecoder::locate(const Message& message, bool& null,
 
 const Origin& ChangeDecoder::origin() const { return state_->origin; }
 bool ChangeDecoder::says_deletes() const { return state_->says_deletes; }
+bool ChangeDecoder::was_null() const { return state_->was_null; }
 
 void ChangeDecoder::accept_schema() { state_->shown->accepted = true; }
 const Type& ChangeDecoder::asked() const { return state_->asked; }

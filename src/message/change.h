@@ -149,6 +149,7 @@ class ChangeDecoder {
   // Whether deletes are said by values, as far as the last one that was read shows it: by
   // envelopes, or by flat rows with __deleted. Then a tombstone adds nothing.
   bool says_deletes() const;
+  bool was_null() const;  // the message that was decoded last
 
   // A struct. After kNewSchema: all fields of a row. After kNewFields: those that no column takes
   // and that are not null, with types guessed from what they hold. Valid until the next decode.

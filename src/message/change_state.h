@@ -548,6 +548,7 @@ struct ChangeDecoder::State {
   Origin origin;
   std::optional<Form> origin_form;  // of messages with a schema that is new
   bool says_deletes = false;
+  bool was_null = false;
   bool other_table = false;  // is_of_unread() has found
 };
 

@@ -154,10 +154,10 @@ BatchBuilder::Added BatchBuilder::add_record(Batch& batch, Records& records, std
     TableRows& rows = rows_of(batch, number);
     batch.record_tables[index] = number;
     outcome = builder.add(rows, *rows.plan, records, index, partition, expected);
-    if (expected != nullptr) note(builder.decoder(), *seen);
+    const bool read = expected != nullptr && outcome != RowBuilder::Outcome::kOtherTable;
+    if (read && !builder.decoder().was_null()) note(builder.decoder(), *seen);
     if (outcome == RowBuilder::Outcome::kOtherTable) {
       batch.record_tables[index] = Batch::kNoTable;
-      note(builder.decoder(), *seen);
       way = find(records.at(index), message::Origin(builder.decoder().origin()), *seen);
       // Now it is what is expected: this ends.
       if (way == Route::kTable) return add_record(batch, records, index, needs_text);

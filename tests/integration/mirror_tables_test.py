@@ -217,6 +217,14 @@ def tombstones_of_one_table_do_not_touch_another():
         send(Message(value=None, key='{"id": 1}'), Message(value="null", key='{"id": 2}'), event("a", {"id": 9, "n": 9}))
         Sluice.run(document, "--until-end").expect(0)
         check_equal((db.sql("SELECT id FROM a"), db.sql("SELECT id FROM b ORDER BY id")), ([(9,)], [(1,), (2,)]))
+        # Two of them in a row, when the table has just been compiled anew.
+        with Sluice(document) as sluice:
+            send(event("a", {"id": 3, "n": 3}), event("a", {"id": 4, "n": 4}), event("a", None, "d", before={"id": 3}))
+            sluice.wait_for(lambda: db.value("SELECT count(*) FROM a WHERE id = 4") == 1, "the rows before")
+            db.sql("ALTER TABLE a ADD m int")
+            send(Message(value=None, key='{"id": 3}'), Message(value=None, key='{"id": 3}'), event("a", {"id": 6, "n": 6, "m": 6}))
+            send(Message(value=None, key='{"id": 3}'), Message(value=None, key='{"id": 3}'), event("a", {"id": 7, "n": 7, "m": 7}))
+            sluice.wait_for(lambda: db.value("SELECT count(*) FROM a WHERE id = 7") == 1, "the rows behind")
         # Behind a flat row it is the delete, and says no table; behind one with __deleted it is nothing again.
         for deleted, code in ((None, 3), ("true", 0)):
             flat = Topic()
