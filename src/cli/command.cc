@@ -193,7 +193,9 @@ int execute(int argc, char** argv) {
       verify->add_option("--against", options.against.uri,
                          "compare the target's rows with their source's, in this database");
   against->type_name("URI");
-  verify->add_option("--table", options.against.table, "the source's table; else the target's name")
+  verify
+      ->add_option("--table", options.against.table,
+                   "the source's table; else the target's name (a template has none)")
       ->type_name("NAME")
       ->needs(against);
   verify->add_option("--ignore", options.against.ignored, "a column that is not compared")

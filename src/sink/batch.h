@@ -131,7 +131,6 @@ struct Batch {
 
   static constexpr std::uint16_t kNoTable = 0xffff;
 
-  bool empty() const { return record_partitions.empty() && partitions.empty(); }
   std::size_t bytes() const;           // encoded
   std::size_t further_shapes() const;  // beyond one for each table
   // Messages of a partition, up to the record `last`, that are neither rows nor failures.

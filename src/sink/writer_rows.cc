@@ -73,12 +73,14 @@ Async<Writer::Step> Writer::execute(std::string sql) {
 Async<Writer::Step> Writer::prepare_stages(const Batch& batch, const std::vector<std::size_t>& used,
                                            bool stay) {
   if (habits_.size() < batch.tables.size()) habits_.resize(batch.tables.size());
+  const auto ddl_of = [](const Plan& plan) { return plan.stage_ddl + plan.delete_stage_ddl; };
   std::string sql;
+  std::vector<std::size_t> made;
   for (const std::size_t number : used) {
     const Plan& plan = *batch.tables[number].plan;
     if (plan.stage_ddl.empty() || plan.stage_stays != stay) continue;
-    const std::string ddl = plan.stage_ddl + plan.delete_stage_ddl;
-    if (stay && habits_[number].stage_ddl == ddl) continue;
+    if (stay && habits_[number].stage_ddl == ddl_of(plan)) continue;
+    made.push_back(number);
     for (const auto* each : {&plan.stage_ddl, &plan.delete_stage_ddl, &plan.move_stage_ddl}) {
       if (!each->empty()) sql += *each + "; ";
     }
@@ -91,12 +93,9 @@ Async<Writer::Step> Writer::prepare_stages(const Batch& batch, const std::vector
     failed.phase = Phase::kRead;
     co_return tl::unexpected(std::move(failed));
   }
-  for (const std::size_t number : used) {
-    const Plan& plan = *batch.tables[number].plan;
+  for (const std::size_t number : made) {
     Habits& habits = habits_[number];
-    const std::string ddl = plan.stage_ddl + plan.delete_stage_ddl;
-    if (plan.stage_ddl.empty() || plan.stage_stays != stay || habits.stage_ddl == ddl) continue;
-    if (stay) habits.stage_ddl = ddl;
+    if (stay) habits.stage_ddl = ddl_of(*batch.tables[number].plan);
     habits.stage_bytes = habits.delete_stage_bytes = habits.move_stage_bytes = 0;
   }
   co_return true;

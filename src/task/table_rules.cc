@@ -141,24 +141,9 @@ Result<std::optional<TargetTable>> TableRules::table_of(const SourceTable& sourc
   for (const Part& part : parts_) {
     std::string& text = texts.emplace_back();
     for (const Piece& piece : part) {
-      std::string_view value;
-      switch (piece.variable) {
-        case Variable::kText:
-          value = piece.text;
-          break;
-        case Variable::kTopic:
-          value = source.topic;
-          break;
-        case Variable::kDb:
-          value = source.db;
-          break;
-        case Variable::kSchema:
-          value = source.schema;
-          break;
-        case Variable::kTable:
-          value = source.table;
-          break;
-      }
+      const std::string_view values[] = {piece.text, source.topic, source.db, source.schema,
+                                         source.table};
+      const std::string_view value = values[static_cast<std::size_t>(piece.variable)];
       if (value.empty()) {
         return fail(
             Domain::kMessage, "no_source_table",

@@ -52,6 +52,7 @@ class TableRules {
 
  private:
   struct Pattern;
+  // In the order of what table_of() puts there.
   enum class Variable : unsigned char { kText, kTopic, kDb, kSchema, kTable };
   struct Piece {
     Variable variable = Variable::kText;
