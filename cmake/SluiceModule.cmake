@@ -23,9 +23,10 @@ sluice_allow(sink base json task postgres ledger message)
 sluice_allow(mariadb base)
 sluice_allow(compare base postgres mariadb)
 sluice_allow(pipeline base json task kafka postgres ledger message sink compare)
-sluice_allow(server base json task kafka postgres ledger message sink pipeline)
+sluice_allow(control base json task kafka postgres ledger message sink pipeline)
+sluice_allow(server base json task kafka postgres ledger message sink pipeline control)
 sluice_allow(connect base task kafka)
-sluice_allow(cli base json task kafka postgres ledger message sink compare pipeline server connect)
+sluice_allow(cli base json task kafka postgres ledger message sink compare pipeline control server connect)
 
 # sluice_precompile(TARGET FIRST [HEADERS...])   FIRST of its kind (libraries, tests) precompiles HEADERS, the others of the
 #     kind use what it made.

@@ -33,8 +33,8 @@ class MetricsPage {
   explicit MetricsPage(std::string task) : task_(std::move(task)) {}
 
   Result<bool> listen(const std::string& address) {
-    auto listener =
-        server::HttpListener::start(address, [this](std::string_view path) { return page(path); });
+    auto listener = server::HttpListener::start(
+        {.address = address}, [this](const server::Request& request) { return page(request); });
     if (!listener) return fail(listener.error());
     listener_ = std::move(*listener);
     log::info("metrics", {{"task", task_}, {"port", static_cast<int>(listener_->port())}});
@@ -47,7 +47,11 @@ class MetricsPage {
   }
 
  private:
-  server::Page page(std::string_view path) {
+  server::Response page(const server::Request& request) {
+    if (request.method != "GET" && request.method != "HEAD") {
+      return {405, "text/plain; charset=utf-8", "only GET and HEAD\n", {{"Allow", "GET, HEAD"}}};
+    }
+    const std::string& path = request.path;
     if (path == "/healthz") return {200, "text/plain; charset=utf-8", "ok\n"};
     if (path != "/metrics") {
       return {404, "text/plain; charset=utf-8", "there are /metrics and /healthz\n"};
