@@ -73,7 +73,7 @@ struct Caller {
 };
 
 struct AuditEntry {
-  std::string_view operation;  // "task.pause"
+  std::string operation;  // "task.pause"
   Subject subject;
   boost::json::value before = nullptr, after = nullptr;  // without secrets
 };

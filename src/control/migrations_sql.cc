@@ -68,15 +68,15 @@ CREATE TABLE task (
   name              text NOT NULL,
   description       text NOT NULL DEFAULT '',
   tags              jsonb NOT NULL DEFAULT '{}',
-  document          jsonb NOT NULL,         -- of `revision`
-  document_text     text NOT NULL,          -- the same, digit for digit
+  document          json NOT NULL,          -- of `revision`; json keeps the order of its keys
   revision          integer NOT NULL DEFAULT 1,
   state             text NOT NULL,          -- control/task_state.h
   state_since       timestamptz NOT NULL DEFAULT now(),
   reason            jsonb,                  -- why it is in this state: code, message, remedy, coordinates
   steps             jsonb NOT NULL DEFAULT '[]',  -- of its creation
   percent           integer NOT NULL DEFAULT 0,
-  opening           jsonb NOT NULL DEFAULT '{}',  -- how the next start opens the ledger: adopt, reset, take_over
+  run               integer NOT NULL DEFAULT 0,   -- grows with each start that is asked for
+  opening           jsonb NOT NULL DEFAULT '{}',  -- how the next start opens the ledger (control/task_worker.h)
   drop_ledger       boolean NOT NULL DEFAULT false,
   source_connection text NOT NULL REFERENCES connection,
   target_connection text NOT NULL REFERENCES connection,
@@ -95,7 +95,7 @@ CREATE INDEX task_target ON task (target_connection);
 CREATE TABLE task_revision (
   task_id    text NOT NULL REFERENCES task ON DELETE CASCADE,
   revision   integer NOT NULL,
-  document   text NOT NULL,
+  document   json NOT NULL,
   comment    text NOT NULL DEFAULT '',
   created_at timestamptz NOT NULL DEFAULT now(),
   created_by text NOT NULL,

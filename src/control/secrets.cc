@@ -197,6 +197,22 @@ std::string random_id(std::string_view prefix) {
   return id;
 }
 
+std::string to_hex(std::string_view raw) {
+  std::string text(raw.size() * 2 + 1, '\0');
+  sodium_bin2hex(text.data(), text.size(), bytes(raw), raw.size());
+  text.pop_back();
+  return text;
+}
+
+std::string from_hex(std::string_view digits) {
+  std::string raw(digits.size() / 2, '\0');
+  std::size_t size = 0;
+  const bool good = sodium_hex2bin(bytes(raw), raw.size(), digits.data(), digits.size(), nullptr,
+                                   &size, nullptr) == 0;
+  raw.resize(good ? size : 0);
+  return raw;
+}
+
 std::string token_hash(std::string_view token) {
   ready();
   unsigned char hash[crypto_hash_sha256_BYTES];

@@ -50,6 +50,9 @@ bool password_is(std::string_view hash, std::string_view password);
 std::string random_token();
 // "task-4k7qz1m9x2": a prefix and ten characters of a-z and 0-9.
 std::string random_id(std::string_view prefix);
+// Bytes as hex digits and back; what are none give nothing. How bytea parameters are written.
+std::string to_hex(std::string_view bytes);
+std::string from_hex(std::string_view digits);
 // SHA-256 in hex: how tokens are stored and looked up.
 std::string token_hash(std::string_view token);
 

@@ -183,6 +183,24 @@ Async<Result<TaskRow>> try_raise(postgres::Connection& connection, Handle handle
   co_return *sql::read_task_rows(*rows);
 }
 
+Async<Result<bool>> try_forget(postgres::Connection& connection, Handle handle) {
+  auto opening = open_change(connection, handle, std::nullopt);
+  auto task = co_await opening;
+  if (!task) co_return fail(std::move(task.error()));
+  const std::string id = sql::literal(handle.task);
+  std::string statements;
+  for (const char* name : {"ledger", "gap"}) {
+    statements +=
+        fmt::format("DELETE FROM {} WHERE task = {};", sql::table(handle.schema, name), id);
+  }
+  statements += fmt::format("DELETE FROM {} WHERE id = {}", sql::table(handle.schema, "task"), id);
+  auto deleting = connection.query(std::move(statements));
+  auto deleted = co_await deleting;
+  if (!deleted) co_return fail(std::move(deleted.error()));
+  auto committing = sql::commit(connection);
+  co_return co_await committing;
+}
+
 // What sluice.task says of its topics, with what appeared since.
 Result<std::map<std::string, TopicState>> merge(std::map<std::string, TopicState> known,
                                                 const std::map<std::string, TopicState>& found) {
@@ -426,6 +444,13 @@ Async<Result<TaskRow>> raise_epoch(postgres::Connection& connection, Handle hand
     if (!complete) co_return fail(complete.error());
   }
   auto attempt = try_raise(connection, handle, std::move(change));
+  auto guarded = or_roll_back(connection, std::move(attempt));
+  auto result = co_await guarded;
+  co_return result;
+}
+
+Async<Result<bool>> forget_task(postgres::Connection& connection, Handle handle) {
+  auto attempt = try_forget(connection, handle);
   auto guarded = or_roll_back(connection, std::move(attempt));
   auto result = co_await guarded;
   co_return result;

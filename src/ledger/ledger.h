@@ -132,6 +132,10 @@ struct EpochChange {
 Async<Result<TaskRow>> raise_epoch(postgres::Connection& connection, Handle handle,
                                    EpochChange change);
 
+// Deletes what the ledger knows of the task: positions, gaps, the task row; dead letters stay.
+// Waits for batches in flight, as raise_epoch does. Error "task_missing" if there is none.
+Async<Result<bool>> forget_task(postgres::Connection& connection, Handle handle);
+
 // A partition or topic that appeared later: rows at `start`, the count in sluice.task raised, under
 // the task row's lock. Rows that exist are left alone; counts never shrink. Returns whether a row
 // was added.

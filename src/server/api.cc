@@ -339,6 +339,7 @@ Response Api::handle(const Request& request) {
   } else {
     Call call{.control = control_, .request = request, .operation = *found};
     call.language = language;
+    call.stopping = stopping_;
     call.path = std::move(values);
     call.caller.address = request.address;
     call.caller.request_id = request_id;

@@ -39,6 +39,7 @@ struct Call {
   control::Language language = control::Language::kEnglish;
   std::vector<std::string> path = {};             // what stood for {id} and so on, decoded
   std::map<std::string, std::string> query = {};  // decoded; only those that the operation knows
+  bool stopping = false;                          // the server takes no changes any more
   boost::json::object body = {};                  // of operations that take one
 
   // A query parameter, or `otherwise`.

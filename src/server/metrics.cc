@@ -18,10 +18,11 @@ using prometheus::MetricFamily;
 using prometheus::MetricType;
 using Labels = std::vector<ClientMetric::Label>;
 
-// Families of one task: every metric carries its name.
+// Metrics of one task after another: every one carries its task's name, unless that is empty.
 class Families {
  public:
   explicit Families(std::string task) : task_(std::move(task)) {}
+  void of(std::string task) { task_ = std::move(task); }
 
   void counter(const char* name, const char* help, double value, Labels labels = {}) {
     add(name, help, MetricType::Counter, std::move(labels)).counter.value = value;
@@ -42,19 +43,20 @@ class Families {
   std::string text() const { return prometheus::TextSerializer().Serialize(families_); }
 
  private:
-  // Further metrics of one family follow the first at once.
   ClientMetric& add(const char* name, const char* help, MetricType type, Labels labels) {
-    if (families_.empty() || families_.back().name != name) {
-      families_.push_back({name, help, type, {}});
+    auto family = std::find_if(families_.begin(), families_.end(),
+                               [&](const MetricFamily& each) { return each.name == name; });
+    if (family == families_.end()) {
+      family = families_.insert(family, MetricFamily{name, help, type, {}});
     }
-    labels.insert(labels.begin(), {"task", task_});
+    if (!task_.empty()) labels.insert(labels.begin(), {"task", task_});
     ClientMetric metric;
     metric.label = std::move(labels);
-    families_.back().metric.push_back(std::move(metric));
-    return families_.back().metric.back();
+    family->metric.push_back(std::move(metric));
+    return family->metric.back();
   }
 
-  const std::string task_;
+  std::string task_;
   std::vector<MetricFamily> families_;
 };
 
@@ -69,12 +71,9 @@ double resident_bytes() {
   return read == 2 ? static_cast<double>(resident) * static_cast<double>(sysconf(_SC_PAGESIZE)) : 0;
 }
 
-}  // namespace
-
-std::string metrics_text(const std::string& task, const pipeline::Progress& progress) {
+void add_task(Families& all, const pipeline::Progress& progress) {
   const auto number = [](std::int64_t value) { return static_cast<double>(value); };
   const auto& tally = progress.tally;
-  Families all(task);
   for (const char* state : {"starting", "running", "retrying", "ended"}) {
     all.gauge("sluice_task_state", "1 for the state that the task is in.",
               progress.state == state ? 1 : 0, {{"state", state}});
@@ -122,10 +121,32 @@ std::string metrics_text(const std::string& task, const pipeline::Progress& prog
                 number(at.next), labels(key));
     }
   }
-  all.gauge("sluice_uptime_seconds", "Since the process began.",
+  all.gauge("sluice_uptime_seconds", "Since the run began.",
             static_cast<double>(progress.elapsed.count()) / 1000);
+}
+
+void add_process(Families& all) {
   all.gauge("sluice_resident_memory_bytes", "Resident memory of this process.", resident_bytes());
   all.gauge("sluice_build_info", "1; its label is the version.", 1, {{"version", SLUICE_VERSION}});
+}
+
+}  // namespace
+
+std::string metrics_text(const std::string& task, const pipeline::Progress& progress) {
+  Families all(task);
+  add_task(all, progress);
+  add_process(all);
+  return all.text();
+}
+
+std::string metrics_text(const std::vector<std::pair<std::string, pipeline::Progress>>& tasks) {
+  Families all("");
+  for (const auto& [name, progress] : tasks) {
+    all.of(name);
+    add_task(all, progress);
+  }
+  all.of("");
+  add_process(all);
   return all.text();
 }
 

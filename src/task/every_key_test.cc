@@ -102,6 +102,7 @@ bj::value with_key(const Key& key, std::string_view json) {
 TEST(EveryKey, TakesAValidValue) {
   for (const Key& key : keys()) {
     SCOPED_TRACE(key.path);
+    if (key.type == Type::kServer) continue;
     if (key.type == Type::kLater) {
       if (!key.default_text.empty()) good(with_key(key, key.default_text));
     } else if (key.type == Type::kChoice) {
@@ -143,6 +144,7 @@ bool takes(const Key& key, const std::string& json) {
 
 TEST(EveryKey, RefusesWrongTypes) {
   for (const Key& key : keys()) {
+    if (key.type == Type::kServer) continue;
     for (const std::string json :
          {"null", "true", "-77", "\"wrong\"", "[]", "[[]]", "{}", "{\"x\": 1}"}) {
       SCOPED_TRACE(fmt::format("{}: {}", key.path, json));

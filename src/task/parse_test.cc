@@ -150,9 +150,6 @@ TEST(Parse, TakesTemplates) {
 TEST(Parse, KnowsKeysOfLaterVersions) {
   const std::pair<const char*, const char*> kLater[] = {
       {"rules", R"([{"parse": "json"}])"},
-      {"source.connection", "\"prod\""},
-      {"target.connection", "\"prod\""},
-      {"target.database", "\"shop\""},
       {"sync.sweep", "true"},
       {"tuning.max_bytes_per_second", "\"1 MB\""},
   };
@@ -165,6 +162,14 @@ TEST(Parse, KnowsKeysOfLaterVersions) {
     EXPECT_NE(errors[0].message.find("allowed: "), std::string::npos) << errors[0].message;
     EXPECT_EQ(errors[0].message.find("unknown"), std::string::npos) << errors[0].message;
   }
+}
+
+TEST(Parse, SaysThatConnectionsAreForServers) {
+  expect_error(with("source.connection", "\"prod\""), "source.connection",
+               {"on a server", "source.kafka"});
+  expect_error(with("target.connection", "\"prod\""), "target.connection",
+               {"on a server", "target.postgres"});
+  expect_error(with("target.database", "\"shop\""), "target.database", {"target.postgres"});
 }
 
 TEST(Mode, HasKeysOfItsOwn) {

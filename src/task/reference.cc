@@ -85,9 +85,21 @@ std::string default_cell(const Key& key) {
 std::string available() {
   std::string out = "| key | takes | default | what it does | since |\n|---|---|---|---|---|\n";
   for (const Key& key : keys()) {
-    if (key.type == Type::kLater || key.path.ends_with(".*")) continue;
+    if (key.type == Type::kLater || key.type == Type::kServer || key.path.ends_with(".*")) continue;
     out += fmt::format("| `{}` | {} | {} | {} | {} |\n", key.path, type_cell(key),
                        default_cell(key), cell(key.what), key.since);
+  }
+  return out;
+}
+
+std::string server() {
+  std::string out =
+      "\n## On a server\n\nA task of `sluice serve` names its connections instead of "
+      "`source.kafka` and `target.postgres`, and nothing in its document is expanded: `${...}` is "
+      "text there.\n\n| key | what it does | since |\n|---|---|---|\n";
+  for (const Key& key : keys()) {
+    if (key.type != Type::kServer) continue;
+    out += fmt::format("| `{}` | {} | {} |\n", key.path, cell(key.what), key.since);
   }
   return out;
 }
@@ -116,7 +128,7 @@ std::string later() {
 }  // namespace
 
 std::string reference_markdown() {
-  return std::string(kIntroduction) + available() + later() + std::string(kForms);
+  return std::string(kIntroduction) + available() + server() + later() + std::string(kForms);
 }
 
 }  // namespace sluice::task

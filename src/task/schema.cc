@@ -103,7 +103,8 @@ std::string allowed_text(const Key& key) {
     case Type::kSection: {
       std::vector<std::string_view> names;
       for (const Key* child : keys_under(key.path)) {
-        if (child->type != Type::kLater) names.push_back(name_of(*child));
+        if (child->type != Type::kLater && child->type != Type::kServer)
+          names.push_back(name_of(*child));
       }
       return fmt::format("a map with the keys {}", fmt::join(names, ", "));
     }

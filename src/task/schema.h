@@ -28,6 +28,7 @@ enum class Type : std::uint8_t {
   kValue,           // any JSON value but null
   kStart,           // earliest, latest, {timestamp: ...}, {offsets: ...}, {group: ...}
   kChoiceOrColumn,  // a word, or {word: COLUMN}
+  kServer,          // a text, in documents of tasks on a server alone (control/task_document.h)
   kLater,  // a key of the design that this version does not have; only its default is taken
 };
 

@@ -148,14 +148,14 @@ void Validator::unknown_key(std::string_view key_path, std::string_view path,
                             std::string_view name) {
   std::vector<std::string_view> here;
   for (const Key* key : keys_under(key_path)) {
-    if (key->type != Type::kLater) here.push_back(name_of(*key));
+    if (key->type != Type::kLater && key->type != Type::kServer) here.push_back(name_of(*key));
   }
   std::string remedy;
   if (const auto meant = nearest(name, here, 1); !meant.empty()) {
     remedy = fmt::format("Did you mean {}?", meant.front());
   } else {
     for (const Key& key : keys()) {
-      if (name_of(key) != name || key.type == Type::kLater) continue;
+      if (name_of(key) != name || key.type == Type::kLater || key.type == Type::kServer) continue;
       remedy = fmt::format("There is {}: move it there.", key.path);
       break;
     }
@@ -192,6 +192,11 @@ bool Validator::judge(const Node& node, const Key& key, const std::string& path)
       return text_map(node, key, path);
     case Type::kChoice:
       return choice(node, key, path);
+    case Type::kServer:
+      refuse(path, "a key of tasks on a server", "nothing in a file that sluice runs",
+             fmt::format("With sluice run write {} instead.",
+                         path.starts_with("source.") ? "source.kafka" : "target.postgres"));
+      return false;
     case Type::kLater:
       return later(node, key, path);
     case Type::kText:
