@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "json/text.h"
+
 namespace sluice::control {
 namespace {
 
@@ -43,6 +45,7 @@ std::string name_mistake(std::string_view name) {
 }
 
 bool has_control_characters(std::string_view text, bool lines) {
+  if (!json::is_utf8(text)) return true;
   return std::any_of(text.begin(), text.end(), [&](char c) {
     if (lines && (c == '\n' || c == '\t' || c == '\r')) return false;
     return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;

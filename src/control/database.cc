@@ -21,6 +21,11 @@ bool is_connection_error(const Error& error) {
 
 }  // namespace
 
+std::string time_text(std::string_view expression) {
+  return fmt::format("to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')",
+                     expression);
+}
+
 postgres::Rows Transaction::run(std::string sql, Parameters parameters) {
   if (error_) return {};
   auto rows = connection_.drive(connection_.query_params(std::move(sql), std::move(parameters)));

@@ -11,6 +11,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -22,6 +23,9 @@ namespace sluice::control {
 
 using Parameter = std::optional<std::string>;  // text form; nullopt is NULL
 using Parameters = std::vector<Parameter>;
+
+// SQL that shows a timestamptz as the API does: RFC 3339 in UTC, with milliseconds.
+std::string time_text(std::string_view expression);
 
 // One transaction under way. The first error of the server stays: later statements do nothing and
 // answer no rows, and the transaction ends with that error whatever its function returned. So code

@@ -13,9 +13,6 @@ namespace {
 
 constexpr std::size_t kMostLate = 1000;
 
-// As the API shows times: RFC 3339 in UTC, with milliseconds.
-constexpr const char* kTime = "to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')";
-
 std::string now_text() {
   const auto now = std::chrono::system_clock::now();
   return fmt::format("{:%F %T}Z", fmt::gmtime(std::chrono::system_clock::to_time_t(now)));
@@ -56,6 +53,9 @@ boost::json::value json_of(const postgres::Rows& rows, int row, int column) {
 void insert(Transaction& transaction, std::string_view type, std::string_view severity,
             const Subject& subject, const std::string& message, std::string data,
             const Parameter& at) {
+  // One transaction at a time, until its end: ids become visible in their order, and a stream that
+  // goes on behind the last one it saw misses none.
+  transaction.run("SELECT pg_advisory_xact_lock(1936487795, 'event'::regclass::oid::int)");
   transaction.run(
       "INSERT INTO event (type, severity, subject_kind, subject_id, subject_name, message, data, "
       "at)"
@@ -115,7 +115,9 @@ void Events::flush() {
   if (written) late_.clear();
 }
 
-Answer<boost::json::array> Events::list(const EventFilter& filter) {
+namespace {
+
+Where where_of(const EventFilter& filter) {
   Where where;
   where.add_if("type = {}", filter.type);
   where.add_if("severity = {}", filter.severity);
@@ -125,13 +127,60 @@ Answer<boost::json::array> Events::list(const EventFilter& filter) {
                filter.search);
   where.add_if("at >= {}::timestamptz", filter.since);
   where.add_if("at < {}::timestamptz", filter.until);
+  return where;
+}
+
+Where where_of(const AuditFilter& filter) {
+  Where where;
+  where.add_if("account = {}", filter.account);
+  where.add_if("operation = {}", filter.operation);
+  where.add_if("subject_id = {}", filter.subject_id);
+  where.add_if("at >= {}::timestamptz", filter.since);
+  where.add_if("at < {}::timestamptz", filter.until);
+  return where;
+}
+
+// Bounded: a list's total must not cost more than its page.
+Answer<std::int64_t> count_rows(Database& database, std::string_view table, Where where) {
+  const std::string sql = fmt::format("SELECT count(*) FROM (SELECT 1 FROM {}{} LIMIT {}) AS some",
+                                      table, where.sql(), Events::kMostCounted);
+  return database.transact(
+      [&, parameters = where.take()](Transaction& transaction) -> Answer<std::int64_t> {
+        const auto rows = transaction.run(sql, parameters);
+        return rows.size() > 0 ? rows.integer(0, 0) : 0;
+      });
+}
+
+}  // namespace
+
+Answer<std::int64_t> Events::count(const EventFilter& filter) {
+  return count_rows(database_, "event", where_of(filter));
+}
+
+Answer<std::int64_t> Events::count_audit(const AuditFilter& filter) {
+  return count_rows(database_, "audit", where_of(filter));
+}
+
+Answer<boost::json::object> Events::event(std::int64_t id) {
+  EventFilter filter;
+  filter.after_id = id - 1;
+  filter.limit = 1;
+  auto found = list(filter);
+  if (!found) return tl::unexpected(found.error());
+  if (found->empty() || found->at(0).at("id").as_int64() != id) {
+    return not_found("event", std::to_string(id));
+  }
+  return found->at(0).as_object();
+}
+
+Answer<boost::json::array> Events::list(const EventFilter& filter) {
+  Where where = where_of(filter);
   where.add_if("id < {}::bigint", filter.before_id);
   where.add_if("id > {}::bigint", filter.after_id);
   const std::string sql = fmt::format(
       "SELECT id, {}, type, severity, subject_kind, subject_id, subject_name, message, data"
       " FROM event{} ORDER BY id {} LIMIT {}",
-      fmt::format(fmt::runtime(kTime), "at"), where.sql(), filter.after_id ? "ASC" : "DESC",
-      filter.limit);
+      time_text("at"), where.sql(), filter.after_id ? "ASC" : "DESC", filter.limit);
   return database_.transact([&, parameters = where.take()](
                                 Transaction& transaction) -> Answer<boost::json::array> {
     const auto rows = transaction.run(sql, parameters);
@@ -152,17 +201,12 @@ Answer<boost::json::array> Events::list(const EventFilter& filter) {
 }
 
 Answer<boost::json::array> Events::list_audit(const AuditFilter& filter) {
-  Where where;
-  where.add_if("account = {}", filter.account);
-  where.add_if("operation = {}", filter.operation);
-  where.add_if("subject_id = {}", filter.subject_id);
-  where.add_if("at >= {}::timestamptz", filter.since);
-  where.add_if("at < {}::timestamptz", filter.until);
+  Where where = where_of(filter);
   where.add_if("id < {}::bigint", filter.before_id);
   const std::string sql = fmt::format(
       "SELECT id, {}, account_id, account, token_id, address, request_id, operation, subject_id,"
       " subject, before, after FROM audit{} ORDER BY id DESC LIMIT {}",
-      fmt::format(fmt::runtime(kTime), "at"), where.sql(), filter.limit);
+      time_text("at"), where.sql(), filter.limit);
   return database_.transact([&, parameters = where.take()](
                                 Transaction& transaction) -> Answer<boost::json::array> {
     const auto rows = transaction.run(sql, parameters);
@@ -201,6 +245,9 @@ void Events::forget_older(std::chrono::hours events, std::chrono::hours audit) {
                     {fmt::format("{} hours", audit.count())});
     transaction.run("DELETE FROM idempotency WHERE created_at < now() - interval '1 day'");
     transaction.run("DELETE FROM session WHERE expires_at < now()");
+    transaction.run(
+        "DELETE FROM login_failure WHERE at < now() - interval '1 day' OR at < (SELECT at FROM"
+        " login_failure ORDER BY at DESC OFFSET 100000 LIMIT 1)");
     return true;
   });
 }

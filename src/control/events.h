@@ -70,6 +70,7 @@ struct Caller {
   std::string address;
   std::string request_id;
   std::string session_hash;  // of a log-in by cookie
+  std::string csrf_token;    // of the same; GET /me shows it to a page that was loaded anew
 };
 
 struct AuditEntry {
@@ -80,6 +81,8 @@ struct AuditEntry {
 
 class Events {
  public:
+  static constexpr std::int64_t kMostCounted = 10'000;
+
   explicit Events(Database& database) : database_(database) {}
 
   // As part of a transaction, with what it is about.
@@ -90,8 +93,13 @@ class Events {
   void add(const NewEvent& event);
   void flush();
 
-  // Newest first, unless after_id is given: then oldest first.
+  // Newest first, unless after_id is given: then oldest first. Events are committed in the order
+  // of their ids: who goes on behind the last id seen misses none.
   Answer<boost::json::array> list(const EventFilter& filter);
+  Answer<boost::json::object> event(std::int64_t id);
+  // How many there are; before_id, after_id and limit do not count. At most kMostCounted.
+  Answer<std::int64_t> count(const EventFilter& filter);
+  Answer<std::int64_t> count_audit(const AuditFilter& filter);
   Answer<boost::json::array> list_audit(const AuditFilter& filter);
   Answer<std::int64_t> newest_id();
 

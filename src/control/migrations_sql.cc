@@ -14,18 +14,26 @@ CREATE TABLE account (
   role          text NOT NULL CHECK (role IN ('viewer', 'operator', 'admin')),
   password_hash text,                        -- argon2id; none: cannot log in with a password
   disabled      boolean NOT NULL DEFAULT false,
-  failures      integer NOT NULL DEFAULT 0,  -- wrong passwords in a row
-  locked_until  timestamptz,
+  version       bigint NOT NULL DEFAULT 1,   -- the ETag
   created_at    timestamptz NOT NULL DEFAULT now(),
   last_login_at timestamptz
 );
 CREATE UNIQUE INDEX account_name ON account (lower(name));
 
+-- Wrong passwords in a row, of any name: a lock does not tell whether there is such an account. The
+-- name only as a hash: people type their password there.
+CREATE TABLE login_failure (
+  name_hash    text PRIMARY KEY,  -- SHA-256 of lower(name)
+  failures     integer NOT NULL,
+  locked_until timestamptz,
+  at           timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX login_failure_at ON login_failure (at);
+
 -- A log-in of the console. Only hashes of what the browser holds.
 CREATE TABLE session (
   hash       text PRIMARY KEY,  -- SHA-256 of the cookie
   account_id text NOT NULL REFERENCES account ON DELETE CASCADE,
-  csrf_hash  text NOT NULL,
   address    text NOT NULL,
   created_at timestamptz NOT NULL DEFAULT now(),
   seen_at    timestamptz NOT NULL DEFAULT now(),
@@ -105,7 +113,7 @@ CREATE TABLE task_revision (
 CREATE TABLE event (
   id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   at           timestamptz NOT NULL DEFAULT clock_timestamp(),
-  type         text NOT NULL,   -- control/event_catalogue.h
+  type         text NOT NULL,   -- control/event_kinds.cc
   severity     text NOT NULL CHECK (severity IN ('info', 'warning', 'error')),
   subject_kind text NOT NULL,   -- task, connection, account, server
   subject_id   text NOT NULL,

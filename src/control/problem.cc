@@ -35,6 +35,8 @@ constexpr ProblemKind kKinds[] = {
      "Accept application/json.", "请接受 application/json。"},
     {"name_taken", 409, "The name is taken", "名称已被占用", "Choose another name.",
      "请换一个名称。"},
+    {"last_admin", 409, "It is the last administrator", "这是最后一个管理员",
+     "Make another enabled administrator first.", "请先创建另一个启用的管理员账号。"},
     {"in_use", 409, "It is in use", "对象正在使用中", "End its use first.", "请先解除引用。"},
     {"wrong_state", 409, "The state does not allow this", "当前状态不允许此操作",
      "See the table of states in docs/reference/states.md.",
@@ -88,6 +90,22 @@ constexpr ProblemKind kKinds[] = {
 }  // namespace
 
 std::span<const ProblemKind> problem_kinds() { return kKinds; }
+
+std::string problems_markdown() {
+  std::string out =
+      "# Problems\n\nMade from `src/control/problem.cc`. What the API refuses is answered with a "
+      "problem document (RFC 9457, `application/problem+json`): `type` "
+      "(`urn:sluice:problem:CODE`), `title`, `status`, `code`, `detail`, `advice`, `request_id`, "
+      "and where they apply `fields` (each a `path` and a `message`), `retry_after` (seconds) and "
+      "members that the code's own advice names. `title` and `advice` are Chinese if "
+      "Accept-Language prefers it.\n\n| code | status | title | advice | 中文 | 建议 "
+      "|\n|---|---|---|---|---|---|\n";
+  for (const auto& kind : kKinds) {
+    out += fmt::format("| `{}` | {} | {} | {} | {} | {} |\n", kind.code, kind.status, kind.title,
+                       kind.advice, kind.title_zh, kind.advice_zh);
+  }
+  return out;
+}
 
 const ProblemKind& problem_kind(std::string_view code) {
   for (const auto& kind : kKinds) {

@@ -34,6 +34,7 @@ struct ProblemKind {
   }
 };
 std::span<const ProblemKind> problem_kinds();
+std::string problems_markdown();
 const ProblemKind& problem_kind(std::string_view code);  // of the table; anything else is a bug
 
 // What is wrong with one member of a body, or one parameter.

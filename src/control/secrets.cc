@@ -179,6 +179,11 @@ bool password_is(std::string_view hash, std::string_view password) {
   return same;
 }
 
+bool is_same_secret(std::string_view one, std::string_view other) {
+  ready();
+  return one.size() == other.size() && sodium_memcmp(one.data(), other.data(), one.size()) == 0;
+}
+
 std::string random_token() {
   ready();
   unsigned char raw[32];

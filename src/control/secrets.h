@@ -45,6 +45,13 @@ class SecretBox {
 // short.
 std::string hash_password(std::string_view password);
 bool password_is(std::string_view hash, std::string_view password);
+// Of no password, and as costly to compare with as any: for names without an account.
+inline constexpr std::string_view kDummyHash =
+    "$argon2id$v=19$m=65536,t=2,p=1$c2x1aWNlIG5vIGFjY291bg$"
+    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+// Whether both are the same, in a time that depends on their lengths alone.
+bool is_same_secret(std::string_view one, std::string_view other);
 
 // 256 random bits as 43 characters of base64 for URLs.
 std::string random_token();

@@ -9,7 +9,6 @@
 #include <boost/json/value.hpp>
 #include <functional>
 #include <map>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -17,6 +16,7 @@
 #include <vector>
 
 #include "control/body.h"
+#include "control/buckets.h"
 #include "control/control.h"
 #include "control/page.h"
 #include "server/http.h"
@@ -94,7 +94,6 @@ std::vector<const Operation*> all_operations();
 class Api {
  public:
   explicit Api(control::Control& control);
-  ~Api();
   Response handle(const Request& request);
   // The problem document for what never became a request.
   static Response refusal(unsigned status);
@@ -102,13 +101,12 @@ class Api {
   void stop() { stopping_ = true; }
 
  private:
-  struct Limiter;
   Answer<Reply> perform(Call& call);
   Answer<Reply> perform_once(Call& call, const std::string& key);
   Answer<bool> authenticate(Call& call);
 
   control::Control& control_;
-  const std::unique_ptr<Limiter> limiter_;
+  control::Buckets limiter_;
   std::atomic<bool> stopping_{false};
 };
 
