@@ -186,6 +186,12 @@ Async<Attempt> try_connect(Connection::Impl& impl, const Parameters& parameters,
       co_return attempt;
     }
     state = PQconnectPoll(impl.link);
+    const auto phase = PQstatus(impl.link);
+    if (PQsslInUse(impl.link) == 0) {
+      impl.encrypted_at.reset();  // a new attempt
+    } else if (!impl.encrypted_at && phase != CONNECTION_SSL_STARTUP && phase != CONNECTION_BAD) {
+      impl.encrypted_at = steady_clock::now();
+    }
     if (state == PGRES_POLLING_OK) {
       attempt.outcome = Attempt::Outcome::kOpen;
       co_return attempt;
@@ -222,6 +228,7 @@ Async<Result<bool>> run_connect(std::shared_ptr<Connection::Impl> impl, std::str
   }
   Operation operation(impl);
   impl->close();
+  impl->encrypted_at.reset();
   if (const auto own = connect_timeout_of(parameters)) timeout = *own;
   SteadyTime until = steady_clock::now() + timeout;
   if (operation.until()) until = std::min(until, *operation.until());
@@ -313,6 +320,12 @@ std::optional<SteadyTime> Connection::deadline() const { return impl_->wait_unti
 void Connection::set_deadline(std::optional<SteadyTime> deadline) { impl_->deadline = deadline; }
 int Connection::server_version() const { return impl_->server_version; }
 int Connection::backend_pid() const { return impl_->backend_pid; }
+std::optional<SteadyTime> Connection::encrypted_at() const { return impl_->encrypted_at; }
+std::string Connection::encryption() const {
+  if (!is_open() || PQsslInUse(impl_->link) == 0) return {};
+  return fmt::format("{}, {}", text_of(PQsslAttribute(impl_->link, "protocol")),
+                     text_of(PQsslAttribute(impl_->link, "cipher")));
+}
 
 void Connection::wait_once() {
   SLUICE_CHECK(impl_->waiter);  // else drive() was given something that waits for nothing here

@@ -116,6 +116,10 @@ class Connection {
   // Both keep their value of the last login after the connection is closed; 0 before the first.
   int server_version() const;  // as PQserverVersion: 150018
   int backend_pid() const;
+  // Of the last connect(), also a failed one: when TLS stood, if it did; and, of one that is open,
+  // its version and cipher ("TLSv1.3, TLS_AES_256_GCM_SHA384"; empty without TLS).
+  std::optional<SteadyTime> encrypted_at() const;
+  std::string encryption() const;
   // 'x' or E'x' / "x": quoted for use in SQL text, whatever the content; no connection needed. Put
   // white space or a bracket before it. U+0000 stays, and every operation refuses the SQL for it.
   static std::string literal(std::string_view text);

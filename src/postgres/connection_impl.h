@@ -23,6 +23,7 @@ struct Connection::Impl {
   bool busy = false;                   // an operation is under way
   int server_version = 0;
   int backend_pid = 0;
+  std::optional<SteadyTime> encrypted_at;
   std::uint64_t notices = 0;  // received on this link
 
   // The wait under way.
