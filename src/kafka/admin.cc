@@ -191,7 +191,8 @@ Result<std::string> AdminImpl::cluster_id(milliseconds timeout) {
 
 // --- Topics
 
-Result<std::vector<std::string>> AdminImpl::all_topics(const Deadline& deadline) {
+Result<std::vector<TopicInfo>> AdminImpl::all_topics(milliseconds timeout) {
+  const Deadline deadline(timeout);
   if (!contacted_) {  // the plain call below waits without listening to what the connections say
     const auto cluster = cluster_id(milliseconds(deadline.left_ms()));
     if (!cluster) return fail(cluster.error());
@@ -202,15 +203,28 @@ Result<std::vector<std::string>> AdminImpl::all_topics(const Deadline& deadline)
     rd_kafka_poll(client_.get(), 0);
     return fail(unanswered(code, rd_kafka_err2str(code)));
   }
-  std::vector<std::string> names;
-  for (int i = 0; i < metadata->topic_cnt; ++i) names.emplace_back(metadata->topics[i].topic);
+  std::vector<TopicInfo> topics;
+  for (int i = 0; i < metadata->topic_cnt; ++i) {
+    TopicInfo topic;
+    topic.name = metadata->topics[i].topic;
+    topic.partitions = metadata->topics[i].partition_cnt;
+    topics.push_back(std::move(topic));
+  }
   rd_kafka_metadata_destroy(metadata);
+  return topics;
+}
+
+Result<std::vector<std::string>> AdminImpl::topic_names(const Deadline& deadline) {
+  const auto topics = all_topics(milliseconds(deadline.left_ms()));
+  if (!topics) return fail(topics.error());
+  std::vector<std::string> names;
+  for (const auto& topic : *topics) names.push_back(topic.name);
   return names;
 }
 
 Error AdminImpl::unknown_topic(const std::string& name, const Deadline& deadline) {
   auto error = explain_about(state_.endpoint(), "UNKNOWN_TOPIC_OR_PART", "", "topic", name);
-  const auto known = all_topics(deadline);
+  const auto known = topic_names(deadline);
   if (!known) return error;
   const auto near = nearest(name, *known, 3);
   if (!near.empty())
@@ -280,7 +294,7 @@ Result<std::vector<TopicInfo>> AdminImpl::topics(const std::vector<std::string>&
   }
   std::set<std::string> wanted = plain;
   if (!patterns.empty()) {
-    const auto known = all_topics(deadline);
+    const auto known = topic_names(deadline);
     if (!known) return fail(known.error());
     for (const auto& name : *known) {
       for (const auto& pattern : patterns) {

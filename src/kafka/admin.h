@@ -28,10 +28,24 @@ struct Watermarks {
   std::int64_t end = 0;  // last stable offset under read_committed, else the high watermark
 };
 
+struct GroupMember {
+  std::string id;
+  std::string client_id;
+  std::string host;
+  std::vector<TopicPartition> partitions;  // that it has now
+};
+
 struct GroupInfo {
   std::string state;  // "Empty", "Stable", "Dead" ...
   int members = 0;
   bool may_read = true;
+  std::string assignor = {};  // "cooperative-sticky"
+  std::vector<GroupMember> member_list = {};
+};
+
+struct GroupName {
+  std::string name;
+  std::string state;  // as GroupInfo's; empty where the broker does not tell
 };
 
 class Admin {
@@ -46,6 +60,8 @@ class Admin {
   // A plain name that does not exist: code UNKNOWN_TOPIC_OR_PART with the nearest names.
   virtual Result<std::vector<TopicInfo>> topics(const std::vector<std::string>& names,
                                                 std::chrono::milliseconds timeout) = 0;
+  // Every topic that this client may see, internal ones too: name and partitions alone are set.
+  virtual Result<std::vector<TopicInfo>> all_topics(std::chrono::milliseconds timeout) = 0;
   virtual Result<std::map<TopicPartition, Watermarks>> watermarks(
       const std::vector<TopicPartition>& partitions, std::chrono::milliseconds timeout) = 0;
   // First offset whose timestamp is at or after; the end if there is none.
@@ -57,11 +73,16 @@ class Admin {
   virtual Result<std::map<TopicPartition, std::int64_t>> committed(
       const std::string& group, const std::vector<TopicPartition>& partitions,
       std::chrono::milliseconds timeout) = 0;
+  // The same for every partition where it has.
+  virtual Result<std::map<TopicPartition, std::int64_t>> committed(
+      const std::string& group, std::chrono::milliseconds timeout) = 0;
   // Commits for a group without members; one that has some refuses. All or none.
   virtual Result<bool> commit(const std::string& group,
                               const std::map<TopicPartition, std::int64_t>& next_offsets,
                               std::chrono::milliseconds timeout) = 0;
   virtual Result<GroupInfo> group(const std::string& group, std::chrono::milliseconds timeout) = 0;
+  // Consumer groups that this client may see, as far as the brokers answer.
+  virtual Result<std::vector<GroupName>> groups(std::chrono::milliseconds timeout) = 0;
 };
 
 }  // namespace sluice::kafka

@@ -61,6 +61,7 @@ class AdminImpl final : public Admin {
   Result<std::string> cluster_id(milliseconds timeout) override;
   Result<std::vector<TopicInfo>> topics(const std::vector<std::string>& names,
                                         milliseconds timeout) override;
+  Result<std::vector<TopicInfo>> all_topics(milliseconds timeout) override;
   Result<std::map<TopicPartition, Watermarks>> watermarks(
       const std::vector<TopicPartition>& partitions, milliseconds timeout) override;
   Result<std::map<TopicPartition, std::int64_t>> offsets_at(
@@ -69,10 +70,13 @@ class AdminImpl final : public Admin {
   Result<std::map<TopicPartition, std::int64_t>> committed(
       const std::string& group, const std::vector<TopicPartition>& partitions,
       milliseconds timeout) override;
+  Result<std::map<TopicPartition, std::int64_t>> committed(const std::string& group,
+                                                           milliseconds timeout) override;
   Result<bool> commit(const std::string& group,
                       const std::map<TopicPartition, std::int64_t>& next_offsets,
                       milliseconds timeout) override;
   Result<GroupInfo> group(const std::string& group, milliseconds timeout) override;
+  Result<std::vector<GroupName>> groups(milliseconds timeout) override;
 
  private:
   using Send = std::function<void(const rd_kafka_AdminOptions_t*, rd_kafka_queue_t*)>;
@@ -83,7 +87,7 @@ class AdminImpl final : public Admin {
   std::optional<Error> hopeless(const Deadline& deadline,
                                 std::optional<steady_clock::time_point>& down_since) const;
   Error unanswered(rd_kafka_resp_err_t code, std::string_view text) const;
-  Result<std::vector<std::string>> all_topics(const Deadline& deadline);
+  Result<std::vector<std::string>> topic_names(const Deadline& deadline);
   Result<std::vector<TopicInfo>> describe(const std::vector<std::string>& names,
                                           const Deadline& deadline);
   Error unknown_topic(const std::string& name, const Deadline& deadline);
