@@ -5,15 +5,12 @@
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
-#include <condition_variable>
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <vector>
 
 #include "control/database.h"
@@ -87,32 +84,44 @@ class Connections {
   };
   Answer<boost::json::object> browse(const std::string& id, const Look& look);
 
-  // For tasks, by name. Errors: not_found, connection_not_ready (unless `any_status`), internal for
-  // a secret that does not open.
+  // For tasks, by name or id. Errors: not_found, connection_not_ready (unless `any_status`),
+  // internal for a secret that does not open.
   Answer<OpenConnection> open(const std::string& name, bool any_status = false);
   // Seals every secret again with `box`, in one transaction: a new key.
   Answer<int> reseal(const SecretBox& box);
 
   // Looks again at what was looked at longest ago; called by the house every few seconds.
   void recheck_some();
-  // What edit() with restart_tasks calls for each linked task's id. Set once, before threads.
+  // What is called for each linked task's id after an edit() with restart_tasks, once the
+  // connection has passed its check. Set once, before threads.
   void on_restart(std::function<void(const std::string& task_id)> restart) {
     restart_ = std::move(restart);
   }
-  void stop();  // ends checks
+  void stop();  // ends checks; none begins any more
 
  private:
   struct Checking;
-  struct Cache;
+  struct State;
+  struct Row;
+
+  Answer<Row> load(const std::string& id);
+  std::optional<Row> read_row(Transaction& transaction, const std::string& condition,
+                              const std::string& value) const;
+  boost::json::object show_row(const Row& row) const;
+  Result<OpenConnection> open_row(const Row& row);
+  Answer<Row> insert(const Caller& caller, const Row& row);
+  void tell_quota();
+  void start_check(const std::string& id, bool asked, std::vector<std::string> restart);
+  void work();
+  void run_check(const std::string& id, Checking& checking);
+  bool store_check(const Row& row, const Checking& checking);
 
   Database& database_;
   const SecretBox& secrets_;
   const Settings& settings_;
   Events& events_;
   std::function<void(const std::string&)> restart_;
-  std::mutex mutex_;
-  std::map<std::string, std::shared_ptr<Checking>> checking_;
-  std::unique_ptr<Cache> cache_;
+  const std::unique_ptr<State> state_;
 };
 
 }  // namespace sluice::control
