@@ -7,6 +7,7 @@
 #include <string>
 
 #include "cli/command_import.h"
+#include "cli/command_serve.h"
 #include "cli/completion.h"
 #include "cli/options.h"
 #include "cli/show.h"
@@ -106,6 +107,13 @@ never copied: the document has placeholders. The task begins where the connector
 (source.start: {group: connect-NAME}); see docs/migrating.md.
 
 Exit codes: 0 the document was written; 1 it could not be written; 2 the file was refused.)";
+
+constexpr const char* kServeFooter = R"(
+The first start makes the schema in the control database and the key that seals secrets. Nobody may
+do anything without log-in: `sluice serve --init` makes the first account.
+
+A stop by SIGTERM takes no more requests, commits the batches in flight, and exits with 143; a server
+that was killed goes on where its database and the ledgers say.)";
 
 constexpr const char* kCompletionFooter = R"(
   bash   source <(sluice completion bash)
@@ -256,6 +264,31 @@ int execute(int argc, char** argv) {
   import_sink->add_flag("--force", import_options.force, "overwrite the output");
   import_sink->footer(kImportFooter);
 
+  ServeOptions serve_options;
+  auto* serve = app.add_subcommand("serve", "serve the API, and run the tasks that it keeps");
+  auto* config = app.add_subcommand("config", "look at the configuration of serve");
+  config->require_subcommand(1);
+  auto* config_show = config->add_subcommand(
+      "show", "print every setting that is in force, and where it came from; secrets are masked");
+  for (auto* command : {serve, config_show}) {
+    command
+        ->add_option("-c,--config", serve_options.config,
+                     "a YAML file of settings (docs/reference/configuration.md)")
+        ->type_name("FILE");
+    command->add_option("--set", serve_options.sets, "one setting, before file and environment")
+        ->type_name("KEY=VALUE");
+    command->add_option("--listen", serve_options.listen, "the setting listen")
+        ->type_name("HOST:PORT");
+    command
+        ->add_option("--database", serve_options.database,
+                     "the setting database.url; others see it in the list of processes: a password "
+                     "belongs into SLUICE_DATABASE_URL or the file")
+        ->type_name("URI");
+  }
+  serve->add_flag("--init", serve_options.init,
+                  "make the account admin, or give it a new password; print that once, and end");
+  serve->footer(kServeFooter);
+
   std::string shell;
   auto* completion =
       app.add_subcommand("completion", "print what completes sluice's command line in a shell");
@@ -287,6 +320,8 @@ int execute(int argc, char** argv) {
   if (replay->parsed()) return replay_letters_command(options);
   if (purge->parsed()) return purge_letters_command(options);
   if (import_sink->parsed()) return import_command(import_options);
+  if (serve->parsed()) return serve_command(serve_options);
+  if (config_show->parsed()) return config_show_command(serve_options);
   if (completion->parsed()) {
     print(completion_script(app, shell));
     return 0;
@@ -294,7 +329,8 @@ int execute(int argc, char** argv) {
   if (version->parsed()) return version_command();
   std::fputs(
       "error: a command is missing: run, check, preview, rehearse, verify, dead-letters, import, "
-      "completion or version\n  -> sluice --help says what is possible\n",
+      "serve, "
+      "config, completion or version\n  -> sluice --help says what is possible\n",
       stderr);
   return kDocumentWrong;
 }

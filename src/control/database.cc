@@ -72,7 +72,10 @@ bool Database::begin(Lease& session, Transaction& transaction) {
       auto connected = connection.drive(
           connection.connect(conninfo_, "sluice control", std::chrono::milliseconds(kConnectTime)));
       if (!connected) {
-        transaction.fail(connected.error());
+        // Whatever refuses a log-in that once was good is for the database's people to mend.
+        Error error = connected.error();
+        error.code = "connection";
+        transaction.fail(std::move(error));
         return false;
       }
     }

@@ -142,8 +142,9 @@ Where where_of(const AuditFilter& filter) {
 
 // Bounded: a list's total must not cost more than its page.
 Answer<std::int64_t> count_rows(Database& database, std::string_view table, Where where) {
-  const std::string sql = fmt::format("SELECT count(*) FROM (SELECT 1 FROM {}{} LIMIT {}) AS some",
-                                      table, where.sql(), Events::kMostCounted);
+  const std::string sql =
+      fmt::format("SELECT count(*) FROM (SELECT 1 FROM {}{} LIMIT {}) AS counted", table,
+                  where.sql(), Events::kMostCounted);
   return database.transact(
       [&, parameters = where.take()](Transaction& transaction) -> Answer<std::int64_t> {
         const auto rows = transaction.run(sql, parameters);

@@ -30,6 +30,9 @@ using asio::ip::tcp;
 // Requests that wait for a handler, for each of its threads.
 constexpr int kWaitingPerThread = 16;
 constexpr std::chrono::seconds kWriteTime{30};
+// For the rest of a request that was refused before its end.
+constexpr std::chrono::seconds kLinger{3};
+constexpr std::size_t kMostDropped = 16 * 1024 * 1024;
 // A stream that says nothing sends a comment, so that proxies keep it and a lost client is noticed.
 constexpr std::chrono::seconds kStreamBeat{15};
 
@@ -158,6 +161,7 @@ class Session : public std::enable_shared_from_this<Session<Stream>> {
     }
     keep_alive_ = false;
     head_ = false;
+    lingers_ = true;
     send(shared_.refuse(status));
   }
 
@@ -272,10 +276,23 @@ class Session : public std::enable_shared_from_this<Session<Stream>> {
     beast::error_code ignored;
     if constexpr (std::is_same_v<Stream, beast::tcp_stream>) {
       stream_.socket().shutdown(tcp::socket::shutdown_send, ignored);
+      beast::get_lowest_layer(stream_).expires_after(kLinger);
+      if (lingers_) drop_rest();
     } else {
       beast::get_lowest_layer(stream_).expires_after(std::chrono::seconds(2));
       stream_.async_shutdown([self = this->shared_from_this()](beast::error_code) {});
     }
+  }
+
+  // A client that is still sending would lose the answer to a socket that is closed on it.
+  void drop_rest() {
+    buffer_.clear();
+    stream_.async_read_some(
+        buffer_.prepare(32 * 1024),
+        [self = this->shared_from_this()](beast::error_code error, std::size_t bytes) {
+          self->dropped_ += bytes;
+          if (!error && self->dropped_ < kMostDropped) self->drop_rest();
+        });
   }
 
   Shared& shared_;
@@ -290,7 +307,8 @@ class Session : public std::enable_shared_from_this<Session<Stream>> {
   std::chrono::steady_clock::time_point spoken_at_ = std::chrono::steady_clock::now();
   std::string piece_;
   asio::steady_timer timer_{shared_.context};
-  bool keep_alive_ = false, head_ = false, counted_ = false, streaming_ = false;
+  bool keep_alive_ = false, head_ = false, counted_ = false, streaming_ = false, lingers_ = false;
+  std::size_t dropped_ = 0;
 };
 
 tl::unexpected<Error> refuse_address(const std::string& address, std::string_view why) {
