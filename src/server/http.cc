@@ -121,6 +121,8 @@ class Session : public std::enable_shared_from_this<Session<Stream>> {
         stream_, buffer_, *parser_,
         [self = this->shared_from_this()](beast::error_code error, std::size_t /*bytes*/) {
           if (error) return self->unreadable(error);
+          // Where bodies are not taken at all, one that comes is not read either.
+          if (self->shared_.options.body_bytes == 0) return self->dispatch();
           self->read_body();
         });
   }
@@ -168,8 +170,9 @@ class Session : public std::enable_shared_from_this<Session<Stream>> {
   void dispatch() {
     ++shared_.busy;
     counted_ = true;
-    auto message = parser_->release();
-    keep_alive_ = message.keep_alive();
+    auto& message = parser_->get();
+    lingers_ = !parser_->is_done();
+    keep_alive_ = message.keep_alive() && !lingers_;
     head_ = message.method() == http::verb::head;
     Request request;
     request.method = std::string(view(message.method_string()));

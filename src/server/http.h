@@ -54,7 +54,7 @@ struct ListenOptions {
   int connections = 64;
   int streams = 64;
   std::size_t header_bytes = 8 * 1024;
-  std::uint64_t body_bytes = 0;        // 0: a request with a body is refused
+  std::uint64_t body_bytes = 0;        // 0: a body is not read, whatever the handler answers
   std::chrono::seconds read_time{10};  // for the headers, and again for the body
   // PEM files; both empty: no TLS.
   std::string tls_certificate = {}, tls_key = {};
