@@ -447,12 +447,17 @@ Answer<boost::json::object> Access::create_token(const Caller& caller,
       return refuse("quota_reached", fmt::format("this account has {} tokens", kMostTokens),
                     "Revoke tokens that are no longer needed.");
     }
+    // A token that ends makes none that outlives it; what is not asked for ends with it.
     const auto inserted = transaction.run(
         "INSERT INTO token (id, hash, name, role, account_id, expires_at)"
-        " SELECT $1, $2, $3, $4, $5, now() + $6::interval WHERE NOT EXISTS (SELECT 1 FROM token"
-        " WHERE id = $7 AND expires_at < coalesce(now() + $6::interval, 'infinity'))",
+        " SELECT $1, $2, $3, $4, $5, CASE WHEN $8 = 'usual' THEN least(wanted, most) ELSE wanted "
+        "END"
+        " FROM (SELECT now() + $6::interval AS wanted,"
+        " (SELECT expires_at FROM token WHERE id = $7) AS most) AS ends"
+        " WHERE $8 = 'usual' OR most IS NULL OR wanted <= most",
         {id, token_hash(secret), *name, *role, caller.account_id,
-         days ? Parameter(fmt::format("{} days", *days)) : Parameter(), caller.token_id});
+         days ? Parameter(fmt::format("{} days", *days)) : Parameter(), caller.token_id,
+         reader.has("expires_in_days") ? "asked" : "usual"});
     if (!transaction.failed() && inserted.affected() != 1) {
       return refuse_field("expires_in_days", "ends after the token that asks for it");
     }

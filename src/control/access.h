@@ -93,8 +93,8 @@ class Access {
 
   Database& database_;
   const Settings& settings_;
-  // Wrong log-ins of one address: a hundred at once, then one a second.
-  Buckets wrong_{1, 100};
+  // Wrong log-ins of one address: fifty at once, then one a second.
+  Buckets wrong_{1, 50};
   std::atomic<int> checking_{0};  // passwords under way: each takes 64 MiB and 0.1 s
 };
 

@@ -14,8 +14,11 @@ namespace {
 constexpr std::size_t kMostLate = 1000;
 
 std::string now_text() {
-  const auto now = std::chrono::system_clock::now();
-  return fmt::format("{:%F %T}Z", fmt::gmtime(std::chrono::system_clock::to_time_t(now)));
+  using namespace std::chrono;
+  const auto now = floor<microseconds>(system_clock::now());
+  const auto second = floor<seconds>(now);
+  return fmt::format("{:%F %T}.{:06}Z", fmt::gmtime(system_clock::to_time_t(second)),
+                     (now - second).count());
 }
 
 // Conditions that are joined by AND, with their parameters.
@@ -142,9 +145,8 @@ Where where_of(const AuditFilter& filter) {
 
 // Bounded: a list's total must not cost more than its page.
 Answer<std::int64_t> count_rows(Database& database, std::string_view table, Where where) {
-  const std::string sql =
-      fmt::format("SELECT count(*) FROM (SELECT 1 FROM {}{} LIMIT {}) AS counted", table,
-                  where.sql(), Events::kMostCounted);
+  const std::string sql = fmt::format("SELECT count(*) FROM (SELECT 1 FROM {}{} LIMIT {}) AS found",
+                                      table, where.sql(), Events::kMostCounted);
   return database.transact(
       [&, parameters = where.take()](Transaction& transaction) -> Answer<std::int64_t> {
         const auto rows = transaction.run(sql, parameters);

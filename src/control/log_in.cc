@@ -102,7 +102,10 @@ Answer<Access::Known> Access::check_password(const std::string& name, const std:
     hash = rows.size() > 0 ? rows.text(0, 0) : std::string_view();
     return true;
   });
-  if (!read) return tl::unexpected(read.error());
+  if (!read) {  // locked, most likely: no password was tried
+    wrong_.give_back(address);
+    return tl::unexpected(read.error());
+  }
   const bool right = password_is(hash.empty() ? kDummyHash : std::string_view(hash), password);
   if (!right || hash.empty() || !account) {
     auto counted = count_failure(name, address);
