@@ -452,7 +452,9 @@ std::string with_database(const OpenConnection& open, const std::string& databas
 
 Result<bool> open_session(postgres::Connection& session, const OpenConnection& open,
                           const std::string& database, milliseconds time) {
-  session.set_deadline(steady_clock::now() + time);
+  // Time to find out what else listens there, when it did not answer as PostgreSQL does.
+  constexpr milliseconds kToProbe{2000};
+  session.set_deadline(steady_clock::now() + time + kToProbe);
   return session.drive(session.connect(with_database(open, database), "sluice look", time));
 }
 

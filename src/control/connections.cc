@@ -35,8 +35,8 @@ std::string columns() {
       "c.id, c.name, c.type, c.description, c.parameters::text,"
       " coalesce(encode(c.secrets, 'hex'), ''), c.status, c.reason::text, c.steps::text, {}, "
       "c.version,"
-      " {}, c.created_by, {}, (SELECT count(*) FROM task t WHERE t.source_connection = c.id OR"
-      " t.target_connection = c.id), {}",
+      " {}, c.created_by, {}, (SELECT count(*) FROM task t WHERE t.state <> 'deleted' AND"
+      " (t.source_connection = c.id OR t.target_connection = c.id)), {}",
       time_text("c.checked_at"), time_text("c.created_at"), time_text("c.updated_at"),
       time_text("c.created_at", "US"));
 }
@@ -73,7 +73,8 @@ tl::unexpected<Problem> refuse_stale(std::int64_t now) {
 boost::json::array tasks_in(Transaction& transaction, const std::string& id) {
   const auto rows = transaction.run(
       "SELECT id, name, state, CASE WHEN source_connection = $1 THEN 'source' ELSE 'target' END"
-      " FROM task WHERE source_connection = $1 OR target_connection = $1 ORDER BY name, id",
+      " FROM task WHERE state <> 'deleted' AND (source_connection = $1 OR target_connection = $1)"
+      " ORDER BY name, id",
       {id});
   boost::json::array tasks;
   for (int row = 0; row < rows.size(); ++row) {
@@ -432,6 +433,11 @@ Answer<bool> Connections::remove(const Caller& caller, const std::string& id,
     if (!tasks.empty()) {
       return refuse_use(tasks, "deleted", "Delete them first, or let them use another.");
     }
+    // Rows of deleted tasks are of no use to anybody, and would hold it.
+    transaction.run(
+        "DELETE FROM task WHERE state = 'deleted' AND (source_connection = $1 OR"
+        " target_connection = $1)",
+        {id});
     transaction.run("DELETE FROM connection WHERE id = $1", {id});
     const auto subject = subject_of(id, row->name);
     Events::add(transaction, {"connection.deleted", subject,
