@@ -540,10 +540,11 @@ std::string in_words_of_connections(std::string text) {
   return text;
 }
 
-std::string connections_markdown() {
+std::string kafka_properties_markdown() {
   std::string out = "| property | | secret |\n|---|---|---|\n";
   for (const auto& property : kProperties) {
-    out += fmt::format("| `{}` | {} | {} |\n", property.name, property.what,
+    out += fmt::format("| `{}` | {} | {} |\n", property.name,
+                       property.what.empty() ? "As librdkafka has it." : property.what,
                        property.secret ? "yes" : "");
   }
   return out;

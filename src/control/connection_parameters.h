@@ -76,7 +76,8 @@ class CertificateFiles {
 // words.
 std::string in_words_of_connections(std::string text);
 
-// The tables of docs/reference/connections.md.
+// docs/reference/connections.md, and its table of properties.
 std::string connections_markdown();
+std::string kafka_properties_markdown();
 
 }  // namespace sluice::control

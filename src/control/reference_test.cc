@@ -8,6 +8,7 @@
 #include <set>
 #include <sstream>
 
+#include "control/connection_parameters.h"
 #include "control/events.h"
 #include "control/problem.h"
 #include "control/settings.h"
@@ -32,6 +33,7 @@ void expect_page(const char* name, const std::string& contents) {
 
 TEST(Reference, Events) { expect_page("events.md", events_markdown()); }
 TEST(Reference, Problems) { expect_page("problems.md", problems_markdown()); }
+TEST(Reference, Connections) { expect_page("connections.md", connections_markdown()); }
 TEST(Reference, States) { expect_page("states.md", states_markdown()); }
 TEST(Reference, Configuration) { expect_page("configuration.md", settings_markdown()); }
 
