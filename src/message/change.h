@@ -29,8 +29,18 @@ enum class Format : std::uint8_t { kAuto, kDebezium, kJson, kCanal };
 
 // What an event says beside the row: Debezium's op, ts_ms, source.ts_ms, source.lsn, source.file,
 // source.pos, and source.txId or source.gtid; flat rows have them with two underscores in front.
-enum class EventMeta : std::uint8_t { kOp, kTime, kSourceTime, kLsn, kFile, kPos, kTxId };
-inline constexpr std::size_t kEventMetas = 7;
+// kPosition is for whoever makes one number of file and pos: no event says it.
+enum class EventMeta : std::uint8_t {
+  kOp,
+  kTime,
+  kSourceTime,
+  kLsn,
+  kFile,
+  kPos,
+  kTxId,
+  kPosition
+};
+inline constexpr std::size_t kEventMetas = 8;
 
 // The table of the source that a change is of: Debezium's source.db, source.schema and
 // source.table; flat rows have them as __db, __schema and __table, or as __source_db and so on.

@@ -81,6 +81,12 @@ constexpr Wording kWordings[] = {
      "an update with values that were not sent is of a row that is not there",
      "Begin at an offset in front of the row's insert, take a new snapshot, or say by "
      "sync.on_missing_row what is to become of such updates."},
+    {ProblemCode::kNoPosition, "no_position",
+     "nothing says whether the change is older than what is in the table",
+     "Let events carry the source's position (add.fields of ExtractNewRecordState) and keep it in "
+     "a "
+     "column: sync.metadata. A TRUNCATE: or give the topic one partition, or say by "
+     "sync.on_truncate: ignore that it is to be left out."},
 };
 static_assert(std::size(kWordings) == kProblemCodes);
 

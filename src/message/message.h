@@ -57,8 +57,9 @@ enum class ProblemCode : std::uint8_t {
   kBadType,         // a value that is not what the message's own schema says
   kNoIdentity,      // an update or delete that does not say which row it is about
   kMissingRow,      // an update of a row that is not there, which it alone cannot make
+  kNoPosition,      // a delete or TRUNCATE that cannot be told from what is older or newer
 };
-inline constexpr std::size_t kProblemCodes = static_cast<std::size_t>(ProblemCode::kMissingRow) + 1;
+inline constexpr std::size_t kProblemCodes = static_cast<std::size_t>(ProblemCode::kNoPosition) + 1;
 std::string_view name_of(ProblemCode code);
 
 // A problem of one message. `excerpt` is at most 64 bytes of the offending text (it may carry data:

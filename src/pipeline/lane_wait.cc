@@ -1,5 +1,6 @@
 // The part of Lane for rows that a foreign key or a unique constraint refuses, and that another
-// partition may mend: what they refer to, or who gives their value free, may be behind in there.
+// partition may mend: what they refer to, or who gives their value free, may be behind in there;
+// and for a TRUNCATE, behind which nothing older than it is to come.
 #include <algorithm>
 
 #include "base/log.h"
@@ -44,6 +45,13 @@ void Lane::let_wait(sink::Batch& batch) {
     }
     const auto waited = now - state.waits_since;
     if (waited < kMostPatience && !(state.last_try && waited > kLeastPatience)) continue;
+    if (!state.last_try) {
+      log::warning("waited in vain for other partitions: the row is written before what they hold",
+                   {{"task", config_.task->name},
+                    {"topic", range.key.topic},
+                    {"partition", range.key.partition},
+                    {"offset", state.waits_at}});
+    }
     range.may_wait = false;
     state.waits_at = -1;
     state.impatient_until = now + kImpatience;

@@ -85,6 +85,10 @@ void Lane::take(const ledger::Key& key, PartitionState& state, kafka::Record rec
   const std::uint16_t index = batch.partition_index(key, state.next);
   sink::PartitionRange& range = batch.partitions[index];
   const sink::PartitionRange before = range;
+  if (range.last_offset < 0) {
+    const auto topic = topics_.find(key.topic);
+    range.has_siblings = topic != topics_.end() && topic->second.partitions > 1;
+  }
   const std::int64_t offset = record.offset();
   range.to = state.next = offset + 1;
   range.last_offset = offset;

@@ -43,12 +43,15 @@ enum class Operation : std::uint8_t {
   kDeleteEqual,
 };
 
+inline constexpr std::int64_t kNoPosition = -1;
+
 struct Row {
   std::uint32_t record = 0;  // index into Records
   std::uint32_t begin = 0;   // slice of TableRows::bytes: the row in COPY form, without delimiters
   std::uint32_t length = 0;
   std::uint32_t key_length = 0;  // of the slice, behind the 2-byte column count if binary
-  // kUpdateEqual, kDeleteEqual: the row as it was, a slice of its own.
+  // kUpdateEqual, kDeleteEqual: the row as it was, a slice of its own. kMove: the second key's
+  // length alone, behind the first one.
   std::uint32_t before = 0;
   std::uint32_t before_length = 0;
   std::uint16_t before_shape = 0;
@@ -58,6 +61,10 @@ struct Row {
   bool dead = false;  // isolated as bad, or behind a cut: not written
   // kWrite: its event says that the row was not there before: mostly true.
   bool is_new = false;
+  bool of_snapshot = false;  // op r
+  // kTruncate: rows up to `position` alone; else all. Other partitions hold such rows, too.
+  bool is_shared = false;
+  std::int64_t position = kNoPosition;  // in the source's log: sink/position.h
 };
 
 // Which optional columns a row leaves out. One character per column of the plan.
@@ -89,6 +96,7 @@ struct PartitionRange {
   // Another partition may hold what a row refers to, or what gives its unique value free: such a
   // row ends the partition for now.
   bool may_wait = false;
+  bool has_siblings = false;       // its topic has several partitions
   std::optional<Error> waits_for;  // why it has: nothing from `cut` on is applied
   // Policy retain, Batch::stop or waits_for: the offset of the message; nothing from it on is
   // applied. -1: none.

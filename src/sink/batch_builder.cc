@@ -153,7 +153,8 @@ BatchBuilder::Added BatchBuilder::add_record(Batch& batch, Records& records, std
     RowBuilder& builder = tables_[number]->builder;
     TableRows& rows = rows_of(batch, number);
     batch.record_tables[index] = number;
-    outcome = builder.add(rows, *rows.plan, records, index, partition, expected);
+    outcome =
+        builder.add(rows, *rows.plan, records, index, {partition, range.has_siblings}, expected);
     const bool read = expected != nullptr && outcome != RowBuilder::Outcome::kOtherTable;
     if (read && !builder.decoder().was_null()) note(builder.decoder(), *seen);
     if (outcome == RowBuilder::Outcome::kOtherTable) {

@@ -162,6 +162,7 @@ std::string_view event_meta_type(task::EventMeta meta) {
       return "timestamptz";
     case task::EventMeta::kLsn:
     case task::EventMeta::kPos:
+    case task::EventMeta::kPosition:
       return "bigint";
     case task::EventMeta::kOp:
     case task::EventMeta::kFile:

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "sink/fields.h"
+#include "sink/position.h"
 
 namespace sluice::sink {
 namespace {
@@ -85,11 +86,17 @@ void Compaction::fold_key(TableRows& rows, const Plan& plan, std::size_t first, 
   const bool merges = plan.keeps || plan.insert_only;
   Row current;
   Row deletion;
+  Row applied;
   for (std::size_t i = first; i < last; ++i) {
     const Row row = rows.rows[entries_[i].row];
+    if (plan.mirror && plan.newer >= 0) {
+      if (is_older(plan, row, applied)) continue;
+      // With a deleted row its position is gone, as it would be from the table.
+      applied = row.operation == Operation::kDelete ? Row() : row;
+    }
     if (row.operation == Operation::kDelete) {
+      if (!deleted || row.position >= deletion.position) deletion = row;
       deleted = true;
-      deletion = row;
       exists = false;
       messages = 0;
     } else {

@@ -16,7 +16,8 @@ namespace sluice::sink {
 
 class Compaction {
  public:
-  // Folds the rows [from, to) of `batch` that are not dead. With on_absent: keep or update: false,
+  // Folds the rows [from, to) of `batch` that are not dead; of a mirror with only_if_newer, without
+  // those that are older than one before them. With on_absent: keep or update: false,
   // changes of one key are merged into new rows: their bytes are appended to rows.bytes, so that
   // the slices in upserts() stay valid until the batch is cleared.
   void fold(TableRows& rows, const Plan& plan, std::size_t from, std::size_t to);

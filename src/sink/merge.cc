@@ -4,6 +4,7 @@
 
 #include "postgres/connection.h"
 #include "sink/fields.h"
+#include "sink/position.h"
 
 namespace sluice::sink {
 namespace {
@@ -27,17 +28,13 @@ std::string same_key(const Plan& plan) {
   return condition;
 }
 
-const std::string& newer_name(const Plan& plan) {
-  return plan.columns[static_cast<std::size_t>(plan.newer)].name;
-}
-
 // The staged rows that count, as FROM item `s`.
 std::string picked(const Plan& plan, Pick pick) {
   if (pick == Pick::kAll) return fmt::format("{} AS s", plan.stage);
   std::string order = plan.stage_sequence;
   if (pick == Pick::kNewest) {  // what is left if they come one by one
     order = fmt::format("{0} DESC NULLS LAST, CASE WHEN {0} IS NULL THEN -{1} ELSE {1} END",
-                        quoted(newer_name(plan)), plan.stage_sequence);
+                        newer_name(plan), plan.stage_sequence);
   }
   return fmt::format("(SELECT DISTINCT ON ({0}) * FROM {1} ORDER BY {0}, {2}) AS s", key_list(plan),
                      plan.stage, order);
@@ -47,7 +44,15 @@ std::string picked(const Plan& plan, Pick pick) {
 std::string newer_condition(const Plan& plan, const std::string& states,
                             std::string_view incoming) {
   if (plan.newer < 0) return {};
-  const std::string name = quoted(newer_name(plan));
+  if (plan.mirror) {
+    const auto value = [&](int column) {
+      const auto i = static_cast<std::size_t>(column);
+      if (column < 0 || states[i] != Shape::kPresent) return std::string();
+      return fmt::format("{}.{}", incoming, quoted(plan.columns[i].name));
+    };
+    return may_change(plan, value(plan.newer), value(plan.snapshot_op));
+  }
+  const std::string name = newer_name(plan);
   std::string condition = fmt::format("t.{} IS NULL", name);
   if (states[static_cast<std::size_t>(plan.newer)] != Shape::kPresent) return condition;
   return fmt::format("({} OR {}.{} > t.{})", condition, incoming, name, name);
@@ -150,6 +155,10 @@ std::string column_list(const Plan& plan, const std::string& states) {
   return list;
 }
 
+std::string newer_name(const Plan& plan) {
+  return quoted(plan.columns[static_cast<std::size_t>(plan.newer)].name);
+}
+
 std::string key_list(const Plan& plan) {
   std::string list;
   for (std::size_t i = 0; i < first_value(plan); ++i) add(list, ", ", quoted(plan.columns[i].name));
@@ -189,9 +198,10 @@ std::string twice_sql(const Plan& plan) {
                      key_list(plan));
 }
 
-std::string missing_sql(const Plan& plan) {
-  return fmt::format("SELECT s.{} FROM {} AS s WHERE {}", plan.stage_sequence, plan.stage,
-                     not_there(plan));
+std::string missing_sql(const Plan& plan, std::optional<std::uint16_t> shape) {
+  std::string where = of_shape(plan, {.shape = shape});
+  add(where, " AND ", not_there(plan));
+  return fmt::format("SELECT s.{} FROM {} AS s WHERE {}", plan.stage_sequence, plan.stage, where);
 }
 
 std::string staged_columns(const Plan& plan) {

@@ -31,9 +31,10 @@ struct Staged {
   bool only_existing = false;  // upsert: rows that do not are not made
 };
 
-// "a", "b": the columns that rows of this shape fill; the key's columns.
+// "a", "b": the columns that rows of this shape fill; the key's columns; that of only_if_newer.
 std::string column_list(const Plan& plan, const std::string& states);
 std::string key_list(const Plan& plan);
+std::string newer_name(const Plan& plan);
 
 // INSERT ... ON CONFLICT or UPDATE of the staged rows of the shape `states`; an INSERT alone under
 // kStageInsert. Without Plan::on_conflict an UPDATE, then an INSERT of the keys that are not there:
@@ -42,9 +43,9 @@ std::string key_list(const Plan& plan);
 std::string merge_sql(const Plan& plan, const std::string& states, const Staged& staged);
 // A row if one key is staged twice, in two spellings.
 std::string twice_sql(const Plan& plan);
-// write: update: the places (Plan::stage_sequence) of staged rows whose key the table does not
-// have.
-std::string missing_sql(const Plan& plan);
+// The places (Plan::stage_sequence) of staged rows, of one shape or all, whose key the table does
+// not have.
+std::string missing_sql(const Plan& plan, std::optional<std::uint16_t> shape = std::nullopt);
 
 // The list of columns for append_staged's rows.
 std::string staged_columns(const Plan& plan);

@@ -14,6 +14,7 @@
 #include "sink/column_type.h"
 #include "sink/mirror_key.h"
 #include "sink/plan_sql.h"
+#include "sink/position.h"
 #include "sink/structure.h"
 
 namespace sluice::sink {
@@ -172,6 +173,7 @@ class Compiler {
     add_columns_beside_rows();
     plan_.decoder = {};
     order_key_first();
+    if (auto error = choose_position(task_, plan_)) errors_.push_back(std::move(*error));
     for (std::size_t i = 0; i < plan_.columns.size(); ++i) {
       plan_.columns[i].slot = static_cast<int>(i);
       if (i < of_rows) plan_.change.columns.push_back(plan_.columns[i].name);
@@ -215,8 +217,8 @@ class Compiler {
       const std::size_t before = plan_.columns.size();
       add(name, "sync.metadata." + name, Beside::kMeta, event_meta_type(meta));
       if (plan_.columns.size() > before) {
-        static_assert(static_cast<int>(task::EventMeta::kTxId) ==
-                      static_cast<int>(message::EventMeta::kTxId));
+        static_assert(static_cast<int>(task::EventMeta::kPosition) ==
+                      static_cast<int>(message::EventMeta::kPosition));
         plan_.columns.back().meta = static_cast<message::EventMeta>(meta);
       }
     }

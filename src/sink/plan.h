@@ -82,6 +82,10 @@ struct Plan {
   bool insert_only = false;  // some column has update: false
   bool skip_unchanged = false;
   int newer = -1;  // the column of only_if_newer, by index into `columns`
+  // Mirror: the column that keeps where rows stand in the source's log; and, with `newer`, the one
+  // for op, if positions alone do not tell what a snapshot holds (sink/position.h).
+  int position = -1;
+  int snapshot_op = -1;
   task::OnTombstone on_tombstone = task::OnTombstone::kFail;
   std::string time_zone;
   std::vector<PlanColumn> columns;  // the key's columns first, in the key's order

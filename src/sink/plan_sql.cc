@@ -78,6 +78,12 @@ void add_sql(Plan& plan, const std::vector<std::string>& key) {
     new_keys += fmt::format("{}n{}{}", new_keys.empty() ? "" : ", ", number, rest);
   }
   if (equal_rows) keys = columns;
+  if (plan.mirror && plan.newer >= 0) {  // deletes and moves have their own
+    const PlanColumn& newer = plan.columns[static_cast<std::size_t>(plan.newer)];
+    const std::string& type = plan.table.find(newer.name)->type.name;
+    keys += fmt::format(", {} {}", quoted(newer.name), type);
+    new_keys += fmt::format(", position {}", type);
+  }
   if (plan.way == Way::kStageMerge) {
     plan.stage_sequence = unused_name(plan, "sluice_sequence");
     plan.stage_shape = unused_name(plan, "sluice_shape");

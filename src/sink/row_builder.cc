@@ -30,11 +30,12 @@ Result<RowBuilder> RowBuilder::create(const Plan& plan, OnDemand on_demand) {
 }
 
 RowBuilder::Outcome RowBuilder::add(TableRows& rows, const Plan& plan, Records& records,
-                                    std::uint32_t record, std::uint16_t partition,
+                                    std::uint32_t record, Place place,
                                     const message::Expected* expected) {
   Row row;
   row.record = record;
-  row.partition = partition;
+  row.partition = place.partition;
+  row.is_shared = place.has_siblings;
   if (plan.mirror) return add_changes(rows, plan, records, row, expected);
   const std::size_t mark = rows.bytes.size();
   const Outcome outcome = build(
@@ -187,6 +188,9 @@ RowBuilder::Outcome RowBuilder::encode(TableRows& rows, const Plan& plan, Row& r
   row.key_length = static_cast<std::uint32_t>(out.size() - begin - (binary ? 2 : 0));
   if (row.operation != Operation::kDelete) {
     outcome = append_fields(rows, plan, keys, plan.columns.size() - keys, fields);
+    if (outcome != Outcome::kOk) return outcome;
+  } else if (plan.mirror && plan.newer >= 0) {
+    outcome = append_fields(rows, plan, static_cast<std::size_t>(plan.newer), 1, fields);
     if (outcome != Outcome::kOk) return outcome;
   }
   end_row(out, begin, binary, fields);

@@ -37,10 +37,15 @@ class RowBuilder {
     kAgain,       // within the builder: the message is to be decoded anew
     kOtherTable,  // it is of another table of the source: decoder().origin()
   };
+  // Where a record comes from: the partition's place in the batch, and whether its topic has more.
+  struct Place {
+    std::uint16_t partition = 0;
+    bool has_siblings = false;
+  };
   // The record's row, for `rows` that are encoded by `plan`. `expected`: the table of the source
   // whose messages are meant; nullptr: of any.
   Outcome add(TableRows& rows, const Plan& plan, Records& records, std::uint32_t record,
-              std::uint16_t partition, const message::Expected* expected);
+              Place place, const message::Expected* expected);
   message::Problem& problem() { return problem_; }
   Stop take_stop() { return std::move(stop_); }
   const message::ChangeDecoder& decoder() const { return *change_decoder_; }  // of a mirror
@@ -67,6 +72,8 @@ class RowBuilder {
   bool take_values(const Plan& plan, const message::Change::Row& from, std::size_t count,
                    bool partial);
   void take_beside(const Plan& plan, const message::Change& change);
+  Outcome take_truncate(const Plan& plan, Row& row);
+  Outcome tombstone_without_position(const Plan& plan);
   Outcome other_key(const Plan& plan);
   Outcome meet(const Plan& plan, Demand demand);
   bool mention(const std::vector<Alteration>& all);
@@ -85,6 +92,7 @@ class RowBuilder {
   bool unsent_ = false;             // of the row: it has a value that the source did not send
   bool is_write_ = false;           // of the row: it is no delete
   bool updates_ = false;            // of the row: it can be there, and keep values
+  bool seen_value_ = false;         // of any message: one that is no tombstone
   std::optional<Demand> demand_;    // of the row that is being built
   std::vector<std::string> demanded_sql_;  // noted or logged
 };

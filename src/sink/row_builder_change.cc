@@ -12,6 +12,7 @@
 #include "sink/column_type.h"
 #include "sink/convert.h"
 #include "sink/fields.h"
+#include "sink/position.h"
 #include "sink/row_builder.h"
 
 namespace sluice::sink {
@@ -140,6 +141,7 @@ RowBuilder::Outcome RowBuilder::build_change(TableRows& rows, const Plan& plan, 
     const ChangeDecoder::Outcome decoded =
         first ? change_decoder_->decode(message, headers, change, problem_, expected)
               : change_decoder_->next(change, problem_);
+    seen_value_ = seen_value_ || !change_decoder_->was_null();
     if (decoded == ChangeDecoder::Outcome::kChange) break;
     if (decoded == ChangeDecoder::Outcome::kProblem) return Outcome::kProblem;
     if (decoded == ChangeDecoder::Outcome::kOtherKey) return other_key(plan);
@@ -175,6 +177,13 @@ RowBuilder::Outcome RowBuilder::build_change(TableRows& rows, const Plan& plan, 
     problem_.detail = fmt::format("a row without any value, and {} is yet to be made", plan.target);
     return Outcome::kProblem;
   }
+  if (plan.position >= 0) {
+    row.position = position_of(change, plan.columns[static_cast<std::size_t>(plan.position)].meta);
+    row.of_snapshot = change.op == 'r';
+  }
+  const bool deletes = change.kind == Change::Kind::kDelete || change.kind == Change::Kind::kMove;
+  if (deletes && plan.newer >= 0 && change_decoder_->was_null())
+    return tombstone_without_position(plan);
   switch (change.kind) {
     case Change::Kind::kNothing:
       return Outcome::kIgnored;
@@ -188,16 +197,8 @@ RowBuilder::Outcome RowBuilder::build_change(TableRows& rows, const Plan& plan, 
       row.operation = Operation::kMove;
       break;
     case Change::Kind::kTruncate:
-      if (plan.on_truncate == task::OnTruncate::kIgnore) return Outcome::kIgnored;
-      if (plan.on_truncate == task::OnTruncate::kFail) {
-        problem_ = {};
-        problem_.code = ProblemCode::kBadEnvelope;
-        problem_.detail = "a TRUNCATE of the source table, with sync.on_truncate: fail";
-        return Outcome::kProblem;
-      }
-      if (plan.history) break;
-      row.operation = Operation::kTruncate;
-      return Outcome::kOk;
+      if (plan.history && plan.on_truncate == task::OnTruncate::kApply) break;
+      return take_truncate(plan, row);
     case Change::Kind::kWrite:
       if (plan.history) change.before = {};
       row.operation = change.before.values.empty() ? Operation::kWrite : Operation::kUpdateEqual;
@@ -210,6 +211,44 @@ RowBuilder::Outcome RowBuilder::build_change(TableRows& rows, const Plan& plan, 
   demand_.reset();
   const Outcome met = meet(plan, std::move(demand));
   return met == Outcome::kOk ? Outcome::kProblem : met;
+}
+
+// What older rows are, only positions tell: where other partitions bring theirs in an order of
+// their own, or this TRUNCATE itself may be older than the rows.
+RowBuilder::Outcome RowBuilder::take_truncate(const Plan& plan, Row& row) {
+  if (plan.on_truncate == task::OnTruncate::kIgnore) return Outcome::kIgnored;
+  problem_ = {};
+  if (plan.on_truncate == task::OnTruncate::kFail) {
+    problem_.code = ProblemCode::kBadEnvelope;
+    problem_.detail = "a TRUNCATE of the source table, with sync.on_truncate: fail";
+    return Outcome::kProblem;
+  }
+  row.operation = Operation::kTruncate;
+  const bool by_position = row.is_shared || plan.newer >= 0;
+  if (!by_position) {
+    row.position = kNoPosition;
+    return Outcome::kOk;
+  }
+  if (row.position != kNoPosition) return Outcome::kOk;
+  problem_.code = ProblemCode::kNoPosition;
+  problem_.detail = plan.position >= 0 ? "a TRUNCATE that does not say its position"
+                                       : "a TRUNCATE in a topic with several partitions, and no "
+                                         "column of sync.metadata holds lsn or position";
+  return Outcome::kProblem;
+}
+
+// only_if_newer: a tombstone does not say when its row was deleted. Behind a delete that does it is
+// nothing; as long as no message has shown it is taken for that, unless there are none of these.
+RowBuilder::Outcome RowBuilder::tombstone_without_position(const Plan& plan) {
+  const bool alone =
+      seen_value_ ? !change_decoder_->says_deletes() : plan.change.format == message::Format::kJson;
+  if (!alone || plan.on_delete == task::OnDelete::kIgnore) return Outcome::kIgnored;
+  problem_ = {};
+  problem_.code = ProblemCode::kNoPosition;
+  problem_.detail =
+      "a tombstone alone deletes the row, and has no position for sync.only_if_newer: use "
+      "delete.tombstone.handling.mode: rewrite at the source";
+  return Outcome::kProblem;
 }
 
 // The first `count` columns, as they are to be encoded.
@@ -308,8 +347,18 @@ RowBuilder::Outcome RowBuilder::encode_change(TableRows& rows, const Plan& plan,
     if (outcome != Outcome::kOk) return outcome;
     row.key_length = static_cast<std::uint32_t>(out.size() - begin - (binary ? 2 : 0));
     if (!take_values(plan, change.row, keys, false)) return Outcome::kProblem;
+    const std::size_t second = out.size() + (binary ? 0 : 1);
     outcome = append_fields(rows, plan, 0, keys, fields);
     if (outcome != Outcome::kOk) return outcome;
+    row.before_length = static_cast<std::uint32_t>(out.size() - second);
+    if (plan.newer >= 0) {
+      const auto newer = static_cast<std::size_t>(plan.newer);
+      take_beside(plan, change);
+      if (states_[newer] != Shape::kPresent) resolved_[newer] = Value::of(Kind::kNull, 0);
+      states_[newer] = Shape::kPresent;
+      outcome = append_fields(rows, plan, newer, 1, fields);
+      if (outcome != Outcome::kOk) return outcome;
+    }
     end_row(out, begin, binary, fields);
     row.begin = static_cast<std::uint32_t>(begin);
     row.length = static_cast<std::uint32_t>(out.size() - begin);
@@ -317,6 +366,7 @@ RowBuilder::Outcome RowBuilder::encode_change(TableRows& rows, const Plan& plan,
   }
   if (row.operation == Operation::kDelete) {
     if (!take_values(plan, change.key, keys, false)) return Outcome::kProblem;
+    if (plan.newer >= 0) take_beside(plan, change);
     row.shape = 0;
     return encode(rows, plan, row);
   }
@@ -364,7 +414,7 @@ void RowBuilder::take_beside(const Plan& plan, const Change& change) {
     const Value& said = change.metadata[static_cast<std::size_t>(column.meta)];
     // A tombstone behind a delete says nothing: what the delete has said stays.
     if (deleted && plan.mark >= 0 && column.meta != message::EventMeta::kOp &&
-        said.kind == Kind::kAbsent) {
+        said.kind == Kind::kAbsent && column.meta != message::EventMeta::kPosition) {
       states_[i] = Shape::kKeep;
       continue;
     }
@@ -394,6 +444,12 @@ void RowBuilder::take_beside(const Plan& plan, const Change& change) {
           value = Value::of(Kind::kString, scratch_.store.keep(fmt::format("{:X}/{:X}", lsn >> 32,
                                                                            lsn & 0xffffffffU)));
         }
+        break;
+      }
+      case message::EventMeta::kPosition: {
+        const std::int64_t position = position_of(change, column.meta);
+        if (position != kNoPosition) value = Value::of(Kind::kInteger, position);
+        if (position == kNoPosition && deleted && plan.mark >= 0) states_[i] = Shape::kKeep;
         break;
       }
       case message::EventMeta::kFile:

@@ -419,6 +419,8 @@ Async<Outcome> Writer::attempt(Batch& batch, Records& records, ledger::LaneProto
   }
 
   ignored_ = 0;
+  may_wait_.clear();
+  for (const auto& range : batch.partitions) may_wait_.push_back(range.may_wait);
   for (const std::size_t number : used) {
     Habits& habits = habits_[number];
     habits.copies_new = care == Care::kNone && habits.merge_batches == 0;

@@ -191,6 +191,7 @@ class Writer {
   Async<Step> delete_keys(TableRows& rows, const Plan& plan);
   Async<Step> write_turns(TableRows& rows, const Plan& plan, std::size_t from, std::size_t to);
   static tl::unexpected<Failed> missing_row(const Plan& plan);
+  static std::size_t end_of_alike(const TableRows& rows, std::size_t from, std::size_t to);
   static std::size_t end_of_given(const TableRows& rows, std::size_t from, std::size_t to);
   // writer_change.cc
   Async<Step> write_changes(TableRows& rows, const Plan& plan, std::size_t from, std::size_t to);
@@ -198,7 +199,7 @@ class Writer {
   Async<Step> write_moves(const TableRows& rows, const Plan& plan, std::size_t from,
                           std::size_t to);
   Async<Step> write_equal(const TableRows& rows, const Plan& plan, const Row& row);
-  Async<Step> truncate(const Plan& plan);
+  Async<Step> truncate(const Plan& plan, const Row& row);
   // writer_merge.cc
   Async<Step> merge_piece(TableRows& rows, const Plan& plan, std::size_t from, std::size_t to);
   Async<Step> copy_new(TableRows& rows, const Plan& plan);
@@ -267,6 +268,8 @@ class Writer {
   std::optional<Apart> apart_;         // while such a transaction is under way
   std::string apart_from_;             // where the WAL was when it began
   std::vector<std::size_t> apart_of_;  // tables that it has locked and compared
+
+  std::vector<bool> may_wait_;  // of this attempt, by partition of the batch: PartitionRange's
 
   // Scratch of one range, kept for its memory.
   Compaction compaction_;            // what is left of the range's changes, by key

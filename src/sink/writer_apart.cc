@@ -66,6 +66,7 @@ Async<Result<bool>> Writer::write_apart(Batch& batch, const Records& records) {
   // Nothing shall stop it before its end: what would have, its caller finds out.
   Breaker never(1.0, static_cast<int>(batch.record_partitions.size()) + 1);
   ignored_ = 0;
+  may_wait_.assign(batch.partitions.size(), false);
   Async<Step> writing = write_isolated(batch, records, never, Care::kPieces);
   auto written = co_await writing;
   if (!written) co_return fail(written.error().error);

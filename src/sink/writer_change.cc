@@ -9,6 +9,7 @@
 #include "postgres/encode.h"
 #include "sink/column_type.h"
 #include "sink/merge.h"
+#include "sink/position.h"
 #include "sink/writer.h"
 
 namespace sluice::sink {
@@ -20,8 +21,7 @@ namespace {
 
 bool is_move(const Row& row) { return !row.dead && row.operation == Operation::kMove; }
 
-// Old and new key of a move, as rows have theirs: without the number of fields of binary, and in
-// text without the newline.
+// Old and new key of a move, as rows have theirs: without the number of fields of binary.
 struct MovedKeys {
   std::string_view before;
   std::string_view after;
@@ -30,12 +30,8 @@ MovedKeys keys_of(const TableRows& rows, const Row& row) {
   const bool binary = rows.form == Form::kBinary;
   const std::size_t skip = binary ? 2 : 0;
   const std::string_view whole = rows.bytes.view(row.begin + skip, row.length - skip);
-  MovedKeys keys{whole.substr(0, row.key_length), whole.substr(row.key_length)};
-  if (!binary) {
-    keys.after.remove_prefix(1);  // the tab
-    keys.after.remove_suffix(1);
-  }
-  return keys;
+  const std::size_t tab = binary ? 0 : 1;
+  return {whole.substr(0, row.key_length), whole.substr(row.key_length + tab, row.before_length)};
 }
 
 // x.c IS NOT DISTINCT FROM d.c of the columns that the row as it was has; types without an equality
@@ -107,7 +103,7 @@ Async<Writer::Step> Writer::write_changes(TableRows& rows, const Plan& plan, std
     if (i == to) break;
     const Row& row = rows.rows[i];
     if (row.operation == Operation::kTruncate) {
-      Async<Step> emptying = truncate(plan);
+      Async<Step> emptying = truncate(plan, row);
       auto done = co_await emptying;
       if (!done) co_return done;
       start = i + 1;
@@ -152,7 +148,8 @@ Async<Writer::Step> Writer::write_alike(TableRows& rows, const Plan& plan, std::
 }
 
 // The rows with old keys get their new ones, unless a row with the new key is there: then the old
-// one goes. Nothing here touches another's key, so that all are two statements.
+// one goes; not if it is newer than that. Nothing here touches another's key, so that all are two
+// statements.
 Async<Writer::Step> Writer::write_moves(const TableRows& rows, const Plan& plan, std::size_t from,
                                         std::size_t to) {
   sent_.clear();
@@ -181,8 +178,11 @@ Async<Writer::Step> Writer::write_moves(const TableRows& rows, const Plan& plan,
     is_new += fmt::format("{}x.{} = m.n{}", and_, name, i + 1);
     set += fmt::format("{}{} = m.n{}", comma, name, i + 1);
   }
-  Async<Step> staging =
-      fill_stage(rows, plan.move_stage, old_columns + ", " + new_columns, habit().move_stage_bytes);
+  const bool guarded = plan.newer >= 0;
+  if (guarded) is_old += " AND " + may_change(plan, "m.position", {});
+  Async<Step> staging = fill_stage(rows, plan.move_stage,
+                                   old_columns + ", " + new_columns + (guarded ? ", position" : ""),
+                                   habit().move_stage_bytes);
   auto done = co_await staging;
   if (!done) co_return done;
   std::string sql = fmt::format(
@@ -194,18 +194,37 @@ Async<Writer::Step> Writer::write_moves(const TableRows& rows, const Plan& plan,
   co_return done;
 }
 
-// TRUNCATE, or DELETE where a foreign key or the role's rights forbid it.
-Async<Writer::Step> Writer::truncate(const Plan& plan) {
+// TRUNCATE, or DELETE where a foreign key or the role's rights forbid it, or where newer rows stay.
+Async<Writer::Step> Writer::truncate(const Plan& plan, const Row& row) {
+  const bool by_position = row.position != kNoPosition;
+  if (by_position && row.is_shared && may_wait_[row.partition]) {
+    message::Problem problem;
+    problem.code = message::ProblemCode::kNoPosition;
+    problem.detail = "a TRUNCATE waits for what other partitions hold from before it";
+    co_return tl::unexpected(Failed{message::to_error(problem), Phase::kWrite, row.record});
+  }
+  const std::string older = by_position ? before_truncate(plan, row.position) : "true";
   if (plan.mark >= 0) {
     const PlanColumn& mark = plan.columns[static_cast<std::size_t>(plan.mark)];
     const std::string name = Connection::identifier(mark.name);
     const bool flag = plan.table.find(mark.name)->type.oid == postgres::oid::kBool;
-    std::string marks =
-        fmt::format("UPDATE {} SET {} = {} WHERE {}", plan.target, name, flag ? "true" : "now()",
-                    name + (flag ? " IS NOT TRUE" : " IS NULL"));
-    Async<Step> marking = execute(std::move(marks));
+    std::string set =
+        fmt::format("{} = {}", name, flag ? "true" : fmt::format("coalesce({}, now())", name));
+    std::string where = older;
+    if (plan.newer >= 0) {
+      set += fmt::format(", {} = {}", newer_name(plan), position_literal(plan, row.position));
+    } else {
+      where += fmt::format(" AND {} {}", name, flag ? "IS NOT TRUE" : "IS NULL");
+    }
+    Async<Step> marking =
+        execute(fmt::format("UPDATE {} SET {} WHERE {}", plan.target, set, where));
     auto marked = co_await marking;
     co_return marked;
+  }
+  if (by_position) {
+    Async<Step> deleting = execute(fmt::format("DELETE FROM {} WHERE {}", plan.target, older));
+    auto deleted = co_await deleting;
+    co_return deleted;
   }
   Async<Step> saving = execute("SAVEPOINT sluice_truncate");
   auto done = co_await saving;

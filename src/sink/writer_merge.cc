@@ -26,7 +26,7 @@ Async<Writer::Step> Writer::merge_piece(TableRows& rows, const Plan& plan, std::
     auto merged = co_await merging;
     co_return merged;
   }
-  if (plan.newer >= 0) {
+  if (plan.newer >= 0 && !plan.mirror) {
     Async<Step> merging = merge_newer(rows, plan, from, to);
     auto merged = co_await merging;
     co_return merged;
@@ -251,7 +251,12 @@ Async<tl::expected<std::int64_t, Writer::Failed>> Writer::merge_each(const Table
     if (!merged) co_return tl::unexpected(merged.error());
     changed += merged->affected();
     const auto of_shape = std::ranges::count(merging_, shape, &Row::shape);
-    if (rows.shapes[shape].must_exist && merged->affected() < of_shape) co_return missing_row(plan);
+    if (!rows.shapes[shape].must_exist || merged->affected() == of_shape) continue;
+    if (plan.newer < 0) co_return missing_row(plan);
+    Async<tl::expected<Rows, Failed>> asking = ask(missing_sql(plan, staged.shape));
+    auto missing = co_await asking;
+    if (!missing) co_return tl::unexpected(missing.error());
+    if (missing->size() > 0) co_return missing_row(plan);
   }
   co_return changed;
 }

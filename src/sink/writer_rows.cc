@@ -2,10 +2,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <unordered_map>
 #include <utility>
 
 #include "sink/copy_error.h"
 #include "sink/merge.h"
+#include "sink/position.h"
 #include "sink/writer.h"
 
 namespace sluice::sink {
@@ -172,6 +174,24 @@ std::size_t Writer::end_of_given(const TableRows& rows, std::size_t from, std::s
   return to;
 }
 
+// Where folding must end under only_if_newer, since which change counts the table says: what one
+// has is not to be given to another that keeps what it finds; and changes of the stream and rows of
+// snapshots are not compared alike (sink/position.h).
+std::size_t Writer::end_of_alike(const TableRows& rows, std::size_t from, std::size_t to) {
+  const auto keeps = [&](const Row& row) {
+    return row.operation == Operation::kWrite &&
+           rows.shapes[row.shape].states.find(Shape::kKeep) != std::string::npos;
+  };
+  std::unordered_map<std::string_view, bool> keys;  // whether the last change was of a snapshot
+  for (std::size_t i = from; i < to; ++i) {
+    const Row& row = rows.rows[i];
+    if (row.dead) continue;
+    const auto [last, is_first] = keys.try_emplace(rows.key_of(row), row.of_snapshot);
+    if (!is_first && (last->second != row.of_snapshot || keeps(row))) return i;
+  }
+  return to;
+}
+
 // Deletes go before the writes of what is folded together; where one key can be spelt in several
 // ways folding cannot see that they meet, so that deletes and writes are then written in turns, in
 // their order.
@@ -185,6 +205,7 @@ Async<Writer::Step> Writer::write_turns(TableRows& rows, const Plan& plan, std::
       while (end < to && rows.rows[end].operation == rows.rows[from].operation) ++end;
     }
     if (plan.on_missing_row != task::OnMissingRow::kInsert) end = end_of_given(rows, from, end);
+    if (plan.mirror && plan.newer >= 0) end = end_of_alike(rows, from, end);
     Async<Step> writing = write_piece(rows, plan, from, end);
     auto written = co_await writing;
     if (!written) co_return written;
@@ -259,7 +280,12 @@ Async<Writer::Step> Writer::stage_shape(TableRows& rows, const Plan& plan, std::
     Async<tl::expected<Rows, Failed>> updating = ask(std::move(sql));
     auto updated = co_await updating;
     if (!updated) co_return tl::unexpected(updated.error());
-    if (updated->affected() < staged_rows) co_return missing_row(plan);
+    if (updated->affected() == staged_rows) co_return true;
+    if (plan.newer < 0) co_return missing_row(plan);
+    Async<tl::expected<Rows, Failed>> asking = ask(missing_sql(plan));
+    auto missing = co_await asking;
+    if (!missing) co_return tl::unexpected(missing.error());
+    if (missing->size() > 0) co_return missing_row(plan);
     co_return true;
   }
   Async<Step> merging = execute(std::move(sql));
@@ -301,14 +327,20 @@ Async<Writer::Step> Writer::delete_keys(TableRows& rows, const Plan& plan) {
     gathered_.append(rows.bytes.view(row.begin, row.length));
   }
   slices_.push_back(gathered_.view());
+  const bool guarded = plan.mirror && plan.newer >= 0;
+  std::string columns = key_list(plan);
+  if (guarded) columns += ", " + newer_name(plan);
   Async<Step> copying =
-      fill_stage(rows, plan.delete_stage, key_list(plan), habit().delete_stage_bytes);
+      fill_stage(rows, plan.delete_stage, std::move(columns), habit().delete_stage_bytes);
   auto copied = co_await copying;
   if (!copied) co_return copied;
   std::string condition;
   for (int i = 0; i < plan.key_columns; ++i) {
     const std::string name = Connection::identifier(plan.columns[static_cast<std::size_t>(i)].name);
     condition += fmt::format("{}t.{} = d.{}", i > 0 ? " AND " : "", name, name);
+  }
+  if (guarded) {
+    condition += " AND " + may_change(plan, "d." + newer_name(plan), {});
   }
   std::string sql = fmt::format("DELETE FROM {} t USING {} d WHERE {}", plan.target,
                                 plan.delete_stage, condition);
@@ -343,10 +375,12 @@ void Writer::end_partition(Batch& batch, const Row& bad, const Records& records)
   }
 }
 
-// Whether another partition may mend it: a foreign key or a unique constraint refuses the row.
+// Whether another partition may mend it: a foreign key or a unique constraint refuses the row, or a
+// TRUNCATE is to come behind what is older than it.
 bool Writer::waits(const Batch& batch, const Row& row, const Error& error) {
   return batch.partitions[row.partition].may_wait &&
-         (error.code == "23503" || error.code == "23505");
+         (error.code == "23503" || error.code == "23505" ||
+          (row.operation == Operation::kTruncate && error.domain == Domain::kMessage));
 }
 
 void Writer::set_aside(Batch& batch, const Row& row, Error error, const Records& records) {

@@ -57,7 +57,8 @@ inline constexpr Name<EventMeta> kEventMetaNames[] = {{"op", EventMeta::kOp},
                                                       {"lsn", EventMeta::kLsn},
                                                       {"file", EventMeta::kFile},
                                                       {"pos", EventMeta::kPos},
-                                                      {"tx_id", EventMeta::kTxId}};
+                                                      {"tx_id", EventMeta::kTxId},
+                                                      {"position", EventMeta::kPosition}};
 inline constexpr Name<OnTruncate> kOnTruncateNames[] = {
     {"apply", OnTruncate::kApply}, {"ignore", OnTruncate::kIgnore}, {"fail", OnTruncate::kFail}};
 inline constexpr Name<SchemaChanges> kSchemaChangesNames[] = {

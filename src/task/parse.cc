@@ -226,6 +226,12 @@ void Parser::read_tuning() {
   read_choice("tuning.copy_format", kCopyFormatNames, tuning.copy_format);
 }
 
+bool Sync::keeps_position() const {
+  return only_if_newer || std::ranges::any_of(metadata, [](const auto& item) {
+           return item.second == EventMeta::kLsn || item.second == EventMeta::kPosition;
+         });
+}
+
 bool Task::has_many_tables() const { return TableRules::is_template(target.table); }
 
 tl::expected<Task, Errors> parse(const Node& document) { return Parser(document).run(); }

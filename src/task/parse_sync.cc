@@ -45,8 +45,8 @@ void Parser::read_mirror() {
   constexpr std::string_view kMirrorOnly[] = {
       "format",         "on_delete", "on_truncate",       "on_missing_row", "metadata",
       "schema_changes", "units",     "unavailable_value", "tables",         "signal_tables"};
-  constexpr std::string_view kMappingOnly[] = {"extra_fields", "only_if_newer", "unchanged",
-                                               "on_tombstone", "columns"};
+  constexpr std::string_view kMappingOnly[] = {"extra_fields", "unchanged", "on_tombstone",
+                                               "columns"};
   Sync& sync = task_.sync;
   const auto refuse_all = [&](const auto& names, std::string_view mode) {
     for (const std::string_view name : names) {
@@ -90,6 +90,7 @@ void Parser::read_mirror() {
             [](std::string_view text) { return !text.empty() && text.size() <= 1000; });
   read_choices_by_column("sync.units", kWireUnitNames, sync.units);
   read_choices_by_column("sync.metadata", kEventMetaNames, sync.metadata);
+  check_position();
   read_tables();
   if (valid_.at("sync.signal_tables") != nullptr) {
     sync.signal_tables = texts("sync.signal_tables");
@@ -107,6 +108,39 @@ void Parser::read_mirror() {
                fmt::format("found \"{}\", which sync.metadata fills", sync.mark_column),
                "Name another column.");
   }
+}
+
+// Mirror: the column that only_if_newer goes by.
+void Parser::check_position() {
+  constexpr std::string_view kPath = "sync.only_if_newer";
+  const Sync& sync = task_.sync;
+  if (!sync.only_if_newer) return;
+  const std::string found = Validator::found_text(kPath, *valid_.at(kPath));
+  if (sync.keeps_history()) {
+    valid_.refuse(kPath, fmt::format("{}, together with write: history", found), "null",
+                  "A history has a row for each change.");
+    return;
+  }
+  const auto meta = sync.metadata.find(*sync.only_if_newer);
+  const bool grows = meta != sync.metadata.end() &&
+                     (meta->second == EventMeta::kLsn || meta->second == EventMeta::kPosition ||
+                      meta->second == EventMeta::kSourceTime);
+  if (!grows) {
+    valid_.add(kPath,
+               fmt::format("found {}, which sync.metadata does not fill with lsn, position or "
+                           "source_ts_ms",
+                           found),
+               "Deletes say no other column's value: keep the source's position beside the rows, "
+               "such as metadata: {_op: op, _lsn: lsn} of PostgreSQL, {_position: position} of "
+               "MySQL.");
+    return;
+  }
+  const bool has_op = std::ranges::any_of(
+      sync.metadata, [](const auto& item) { return item.second == EventMeta::kOp; });
+  if (has_op || meta->second == EventMeta::kPosition) return;
+  valid_.add(kPath, fmt::format("found {}, and no column of sync.metadata holds op", found),
+             "Add one, such as metadata: {_op: op}: it tells rows of a snapshot, which by their "
+             "position seem newer than changes that were under way when it was taken.");
 }
 
 void Parser::read_tables() {
@@ -331,7 +365,7 @@ void Parser::check_write() {
 void Parser::check_only_if_newer() {
   constexpr std::string_view kPath = "sync.only_if_newer";
   const Sync& sync = task_.sync;
-  if (!sync.only_if_newer) return;
+  if (!sync.only_if_newer || sync.mirrors()) return;
   const std::string found = Validator::found_text(kPath, *valid_.at(kPath));
   if (!changes_rows()) {
     valid_.refuse(kPath, fmt::format("{}, without write: upsert or update", found),

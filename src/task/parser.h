@@ -93,6 +93,7 @@ class Parser {
   void check_columns_together();
   void check_write();
   void check_only_if_newer();
+  void check_position();
   void read_tuning();
 
   // Existing rows are found by their key and changed.

@@ -200,7 +200,9 @@ constexpr auto kKeys = std::to_array<Key>({
      .what = "upsert and update: an existing row is changed only if the message's value of this "
              "column is greater than the row's, as PostgreSQL compares them. Where the row has "
              "NULL it is always changed; a message without a value changes only such rows. Not "
-             "with on_tombstone: delete, which knows no value."},
+             "with on_tombstone: delete, which knows no value. Mirror: a column that sync.metadata "
+             "fills with position, lsn or source_ts_ms (the last two beside one for op): a change "
+             "or delete that is older than the row is nothing; equal ones are applied."},
     {.path = "sync.unchanged",
      .type = Type::kChoice,
      .default_text = "write",
@@ -302,9 +304,11 @@ constexpr auto kKeys = std::to_array<Key>({
      .default_text = "apply",
      .allowed = "apply|ignore|fail",
      .since = "0.1",
-     .what = "Mirror: what a TRUNCATE at the source does. apply: the target is truncated; what "
-             "other partitions of the topic hold from before it may come later, so that it is "
-             "safe with one partition only. fail: the message fails."},
+     .what =
+         "Mirror: what a TRUNCATE at the source does. apply: the target is emptied. Of a "
+         "topic with several partitions, and with only_if_newer: of the rows that are not newer "
+         "than the TRUNCATE, by the column for lsn or position in sync.metadata; without one "
+         "the message fails. fail: the message fails."},
     {.path = "sync.on_missing_row",
      .type = Type::kChoice,
      .default_text = "insert",
@@ -316,16 +320,17 @@ constexpr auto kKeys = std::to_array<Key>({
     {.path = "sync.metadata",
      .type = Type::kTextMap,
      .default_text = "{}",
-     .allowed = "a map of columns to op, ts_ms, source_ts_ms, lsn, file, pos or tx_id",
+     .allowed = "a map of columns to op, ts_ms, source_ts_ms, lsn, file, pos, position or tx_id",
      .since = "0.1",
      .what =
          "Mirror: columns for what an event says beside the row. op: c, r, u, d or t. ts_ms: "
          "when the connector saw the change, source_ts_ms: when it was made; times, or "
          "milliseconds in a column of numbers. lsn (PostgreSQL), file and pos (MySQL): where it "
-         "stands in the source's log. tx_id: its transaction."},
+         "stands in the source's log; position: the file's number and pos as one number that "
+         "grows. tx_id: its transaction."},
     {.path = "sync.metadata.*",
      .type = Type::kText,
-     .allowed = "op, ts_ms, source_ts_ms, lsn, file, pos or tx_id",
+     .allowed = "op, ts_ms, source_ts_ms, lsn, file, pos, position or tx_id",
      .since = "0.1",
      .what = "One column."},
     {.path = "sync.schema_changes",

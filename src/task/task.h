@@ -48,7 +48,16 @@ enum class OnDelete : std::uint8_t { kDelete, kIgnore, kMark };
 enum class OnTruncate : std::uint8_t { kApply, kIgnore, kFail };
 enum class OnMissingRow : std::uint8_t { kInsert, kIgnore, kFail };
 // What a change event says beside the row.
-enum class EventMeta : std::uint8_t { kOp, kTime, kSourceTime, kLsn, kFile, kPos, kTxId };
+enum class EventMeta : std::uint8_t {
+  kOp,
+  kTime,
+  kSourceTime,
+  kLsn,
+  kFile,
+  kPos,
+  kTxId,
+  kPosition,  // file and pos as one number
+};
 enum class SchemaChanges : std::uint8_t { kApplySafe, kApplyAll, kWarn, kStop };
 enum class Unit : std::uint8_t { kNone, kSeconds, kMillis, kMicros, kNanos };
 enum class Encoding : std::uint8_t { kNone, kBase64, kHex };
@@ -139,6 +148,7 @@ struct Sync {
 
   bool mirrors() const { return mode == Mode::kMirror; }
   bool keeps_history() const { return mirrors() && write == Write::kHistory; }
+  bool keeps_position() const;  // a column holds where each row stands in the source's log
 };
 
 struct Breaker {

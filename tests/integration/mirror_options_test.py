@@ -167,7 +167,7 @@ def what_does_not_go_together_is_refused():
         for sync, text in (({"on_delete": {"mark": "gone"}}, "no key by which rows are found"),
                            ({"on_delete": {"mark": "gone"}, "write": "history"}, "together with write: history"),
                            ({"metadata": {"_op": "op"}}, 'has no column "_op"'),
-                           ({"metadata": {"gone": "operation"}}, "op, ts_ms, source_ts_ms, lsn, file, pos or tx_id"),
+                           ({"metadata": {"gone": "operation"}}, "op, ts_ms, source_ts_ms, lsn, file, pos, position or tx_id"),
                            ({"write": "upsert"}, "no choice but history")):
             document = task_for(topic, db, "t", sync={"mode": "mirror", **sync})
             if "write" not in sync:
