@@ -98,6 +98,7 @@ boost::json::object summary_of(const std::string& task, const pipeline::RunRepor
       {"ignored", figures.tally.ignored},
       {"discarded", figures.tally.discarded},
       {"dead_letters", figures.tally.dead},
+      {"incomplete_rows", figures.tally.incomplete.rows},
       {"batches", figures.batches},
       {"bytes", figures.bytes},
       {"seconds", seconds},
@@ -164,6 +165,10 @@ void print_end(const std::string& task, const pipeline::RunReport& report) {
   if (tally.ignored > 0) text += fmt::format(", {} ignored", counted(tally.ignored, "message"));
   if (tally.discarded > 0) text += fmt::format(", {} discarded", grouped(tally.discarded));
   if (tally.dead > 0) text += ", " + counted(tally.dead, "dead letter");
+  if (tally.incomplete.rows > 0) {
+    text += fmt::format(", {} without values that were not sent",
+                        counted(tally.incomplete.rows, "row"));
+  }
   text += fmt::format(" in {}", human_time(seconds));
   if (report.first_to_last_seconds && *report.first_to_last_seconds > 0) {
     text += fmt::format(" ({} rows/s from the first to the last)",

@@ -32,6 +32,7 @@ void LaneFigures::add(const LaneFigures& more) {
   tally.ignored += more.tally.ignored;
   tally.discarded += more.tally.discarded;
   tally.dead += more.tally.dead;
+  tally.incomplete.rows += more.tally.incomplete.rows;
   batches += more.batches;
   bytes += more.bytes;
   failed_message += more.failed_message;
@@ -294,6 +295,23 @@ void Lane::publish() {
   const std::lock_guard lock(mutex_);
   figures_.partitions = static_cast<int>(partitions_.size());
   figures_.retrying.clear();
+}
+
+// Counted exactly and logged as a sample.
+void Lane::report_incomplete() {
+  if (tally_.incomplete.rows == 0) return;
+  const auto now = steady_clock::now();
+  if (now - last_incomplete_ < seconds(1)) return;
+  last_incomplete_ = now;
+  const message::Message message = in_flight_->records.at(tally_.incomplete.record);
+  log::warning("a row was made without a value that the source did not send",
+               {{"task", config_.task->name},
+                {"topic", message.topic},
+                {"partition", message.partition},
+                {"offset", message.offset},
+                {"table", tally_.incomplete.table},
+                {"column", tally_.incomplete.column},
+                {"rows", tally_.incomplete.rows}});
 }
 
 }  // namespace sluice::pipeline

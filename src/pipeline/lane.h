@@ -187,6 +187,7 @@ class Lane {
   void end_failed(Error error);
   void begin_stop();
   void report_failures();
+  void report_incomplete();
   void commit_group_offsets(bool now);
   void publish();
   bool working() const;
@@ -241,6 +242,7 @@ class Lane {
   int retries_ = 0;
   std::chrono::steady_clock::time_point last_use_;
   std::chrono::steady_clock::time_point last_sample_;
+  std::chrono::steady_clock::time_point last_incomplete_;  // logged
 
   bool stopping_ = false;
   std::chrono::steady_clock::time_point stop_by_;

@@ -343,6 +343,7 @@ void Lane::applied() {
   }
   commit_group_offsets(false);
   report_failures();
+  report_incomplete();
   count_applied();
   retries_ = 0;
   failing_since_.reset();
@@ -450,6 +451,7 @@ void Lane::count_applied() {
   figures_.tally.ignored += tally_.ignored;
   figures_.tally.discarded += tally_.discarded;
   figures_.tally.dead += tally_.dead;
+  figures_.tally.incomplete.rows += tally_.incomplete.rows;
   figures_.batches += 1;
   figures_.bytes += in_flight_->bytes;
   figures_.connects = writer_->connects();

@@ -197,7 +197,10 @@ class Previewing {
     }
     if (asked.empty()) return;
     std::string sent(rows.bytes.view(row.begin, row.length));
-    if (row.operation == sink::Operation::kMove) sent = sent.substr(0, row.key_length) + '\n';
+    // Behind the key can stand another one, and a position.
+    if (row.operation == sink::Operation::kMove || row.operation == sink::Operation::kDelete) {
+      sent = sent.substr(0, row.key_length) + '\n';
+    }
     auto taken = ask(number, names, shows, sent);
     if (!taken) return refuse(shown, std::move(taken.error()));
     for (std::size_t i = 0; i < asked.size(); ++i) {

@@ -83,6 +83,9 @@ void add_task(Families& all, const pipeline::Progress& progress) {
   all.counter("sluice_rows_total", kRows, number(tally.deleted), {{"operation", "delete"}});
   all.counter("sluice_ignored_messages_total", "Messages that make no row by the task's own word.",
               number(tally.ignored));
+  all.counter("sluice_incomplete_rows_total",
+              "Rows that updates have made without values which the source did not send.",
+              number(tally.incomplete.rows));
   constexpr const char* kFailed = "Messages that could not become rows, by who refused them.";
   all.counter("sluice_failed_messages_total", kFailed, number(progress.failed_message),
               {{"class", "message"}});

@@ -69,13 +69,16 @@ struct Row {
 
 // Which optional columns a row leaves out. One character per column of the plan.
 struct Shape {
-  std::string states;          // kPresent, kDefault, kKeep
+  std::string states;          // kPresent, kDefault, kKeep, kUnsent
   bool only_existing = false;  // a row that is not there is not made
   bool must_exist = false;     // and is a failure of its message
   bool operator==(const Shape&) const = default;
   static constexpr char kPresent = '.';
   static constexpr char kDefault = 'd';
   static constexpr char kKeep = 'k';
+  static constexpr char kUnsent = 'u';  // as kKeep: the source did not send it (TOAST)
+  static bool keeps(char state) { return state == kKeep || state == kUnsent; }
+  bool keeps() const { return states.find_first_of("ku") != std::string::npos; }
 };
 
 // A message that could not become a row, or whose row PostgreSQL refused.

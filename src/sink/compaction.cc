@@ -117,7 +117,7 @@ void Compaction::fold_key(TableRows& rows, const Plan& plan, std::size_t first, 
 Row Compaction::merge(TableRows& rows, const Plan& plan, const Row& earlier, const Row& later) {
   const std::string early = rows.shapes[earlier.shape].states;
   const std::string late = rows.shapes[later.shape].states;
-  if (!plan.insert_only && late.find(Shape::kKeep) == std::string::npos) return later;
+  if (!plan.insert_only && !rows.shapes[later.shape].keeps()) return later;
   std::string states = late;
   Buffer& out = rows.bytes;
   out.reserve(earlier.length + later.length + 4);  // the views below stay valid while appending
@@ -133,8 +133,8 @@ Row Compaction::merge(TableRows& rows, const Plan& plan, const Row& earlier, con
     std::string_view from_late;
     if (early[i] == Shape::kPresent) from_early = early_fields.next();
     if (late[i] == Shape::kPresent) from_late = late_fields.next();
-    const bool of_earlier = late[i] == Shape::kKeep || !plan.columns[i].update;
-    if (of_earlier) states[i] = early[i];
+    const bool of_earlier = Shape::keeps(late[i]) || !plan.columns[i].update;
+    if (of_earlier && !(Shape::keeps(late[i]) && early[i] == Shape::kKeep)) states[i] = early[i];
     if (states[i] != Shape::kPresent) continue;
     if (!binary && count > 0) out.append('\t');
     out.append(of_earlier ? from_early : from_late);

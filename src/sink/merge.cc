@@ -67,7 +67,7 @@ template <class Value>
 std::string assignments(const Plan& plan, const std::string& states, Value value) {
   std::string set;
   for (std::size_t i = first_value(plan); i < plan.columns.size(); ++i) {
-    if (states[i] == Shape::kKeep || !plan.columns[i].update) continue;
+    if (Shape::keeps(states[i]) || !plan.columns[i].update) continue;
     add(set, ", ", fmt::format("{} = {}", quoted(plan.columns[i].name), value(i)));
   }
   return set;
@@ -88,7 +88,7 @@ std::string changed_condition(const Plan& plan, const std::string& states, Value
   std::string before;
   std::string after;
   for (std::size_t i = first_value(plan); i < plan.columns.size(); ++i) {
-    if (states[i] == Shape::kKeep || !plan.columns[i].update) continue;
+    if (Shape::keeps(states[i]) || !plan.columns[i].update) continue;
     const std::string is = value(i);
     if (is.empty()) return {};  // not known here: written
     add(before, ", ", "t." + quoted(plan.columns[i].name));
@@ -140,7 +140,7 @@ std::string on_conflict(const Plan& plan, const std::string& states, bool only_n
 // NOT NULL is looked at before the conflict is.
 bool keeps_required(const Plan& plan, const std::string& states) {
   for (std::size_t i = 0; i < states.size(); ++i) {
-    if (states[i] == Shape::kKeep && plan.columns[i].required) return true;
+    if (Shape::keeps(states[i]) && plan.columns[i].required) return true;
   }
   return false;
 }

@@ -271,7 +271,7 @@ bool RowBuilder::take_values(const Plan& plan, const Change::Row& from, std::siz
         demand_.emplace().null_in = column.name;
         return null_in(column, problem_);
       }
-      states_[i] = updates_ ? Shape::kKeep : Shape::kDefault;
+      states_[i] = !updates_ ? Shape::kDefault : unsent ? Shape::kUnsent : Shape::kKeep;
       if (!updates_ && !column.has_default) {
         states_[i] = Shape::kPresent;
         resolved_[i] = Value::of(Kind::kNull, 0);

@@ -419,6 +419,7 @@ Async<Outcome> Writer::attempt(Batch& batch, Records& records, ledger::LaneProto
   }
 
   ignored_ = 0;
+  incomplete_ = {};
   may_wait_.clear();
   for (const auto& range : batch.partitions) may_wait_.push_back(range.may_wait);
   for (const std::size_t number : used) {
@@ -517,6 +518,7 @@ Async<Outcome> Writer::commit(Batch& batch, Records& records, ledger::LaneProtoc
   }
   tally.written -= ignored_;
   tally.ignored += ignored_;
+  tally.incomplete = incomplete_;
   if (retain) {
     for (const auto& failure : batch.failures) {
       const std::int64_t offset = records.at(failure.record).offset;

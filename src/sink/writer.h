@@ -62,6 +62,15 @@ struct Outcome {
   ledger::Decision decision;
 };
 
+// Rows that an update has made without values that the source did not send (TOAST).
+struct Incomplete {
+  std::int64_t rows = 0;
+  // One of them.
+  std::uint32_t record = 0;
+  std::string table;  // quoted
+  std::string column;
+};
+
 // Exact figures of one committed batch.
 struct Tally {
   std::int64_t written = 0;  // rows: inserts and upserts, one for each message
@@ -71,6 +80,7 @@ struct Tally {
   std::int64_t ignored = 0;
   std::int64_t discarded = 0;
   std::int64_t dead = 0;
+  Incomplete incomplete = {};
   // Policy retain: partitions that were cut, by index into Batch::partitions, each with the
   // failure.
   struct Cut {
@@ -205,6 +215,9 @@ class Writer {
   Async<Step> copy_new(TableRows& rows, const Plan& plan);
   Async<Step> merge_runs(TableRows& rows, const Plan& plan, std::size_t from, std::size_t to);
   Async<Step> merge_newer(TableRows& rows, const Plan& plan, std::size_t from, std::size_t to);
+  Async<Step> merge_unsent(TableRows& rows, const Plan& plan);
+  Async<Step> note_incomplete(const TableRows& rows, const Plan& plan);
+  void note_incomplete(const TableRows& rows, const Plan& plan, const Row& row);
   Async<Step> merge_shapes(TableRows& rows, const Plan& plan);
   Async<Step> merge_staged(TableRows& rows, const Plan& plan, Pick pick);
   Async<tl::expected<std::int64_t, Failed>> merge_each(const TableRows& rows, const Plan& plan,
@@ -272,9 +285,10 @@ class Writer {
   std::vector<bool> may_wait_;  // of this attempt, by partition of the batch: PartitionRange's
 
   // Scratch of one range, kept for its memory.
-  Compaction compaction_;            // what is left of the range's changes, by key
-  std::vector<Row> merging_;         // what goes to the stage together
-  std::int64_t ignored_ = 0;         // messages of this attempt that left the table as it is
+  Compaction compaction_;     // what is left of the range's changes, by key
+  std::vector<Row> merging_;  // what goes to the stage together
+  std::int64_t ignored_ = 0;  // messages of this attempt that left the table as it is
+  Incomplete incomplete_;
   std::vector<std::uint32_t> sent_;  // the records of one COPY, in the order sent
   std::vector<std::string_view> slices_;
   Buffer gathered_;

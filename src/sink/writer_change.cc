@@ -287,6 +287,7 @@ Async<Writer::Step> Writer::write_equal(const TableRows& rows, const Plan& plan,
     co_return true;
   }
   // It is not there: the event has the whole row, or what it has is to be made one.
+  note_incomplete(rows, plan, row);
   std::string sql = fmt::format("INSERT INTO {0} ({1}) SELECT {1} FROM {2}", plan.target,
                                 column_list(plan, after), plan.stage);
   Async<Step> inserting = execute(std::move(sql));

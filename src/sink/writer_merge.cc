@@ -55,9 +55,57 @@ Async<Writer::Step> Writer::merge_piece(TableRows& rows, const Plan& plan, std::
   // own, and UPDATE takes any of the two: those are looked for in one stage.
   const bool together =
       plan.write == task::Write::kUpdate || (loose && (!one_shape || !plan.on_conflict));
+  if (plan.mirror && !together) {
+    Async<Step> merging = merge_unsent(rows, plan);
+    auto merged = co_await merging;
+    if (!merged) co_return merged;
+  }
   Async<Step> merging = together ? merge_staged(rows, plan, Pick::kAll) : merge_shapes(rows, plan);
   auto merged = co_await merging;
   co_return merged;
+}
+
+// Takes out of `merging_` the rows with values that were not sent, and merges them by themselves.
+Async<Writer::Step> Writer::merge_unsent(TableRows& rows, const Plan& plan) {
+  std::vector<bool> unsent;
+  for (const Shape& shape : rows.shapes) {
+    unsent.push_back(shape.states.find(Shape::kUnsent) != std::string::npos);
+  }
+  const auto others = std::stable_partition(merging_.begin(), merging_.end(),
+                                            [&](const Row& row) { return unsent[row.shape]; });
+  if (others == merging_.begin()) co_return true;
+  std::vector<Row> rest(others, merging_.end());
+  merging_.erase(others, merging_.end());
+  Async<Step> merging = merge_staged(rows, plan, Pick::kAll);
+  auto merged = co_await merging;
+  merging_ = std::move(rest);
+  co_return merged;
+}
+
+// `merging_` is staged: which of its rows with values that were not sent will be made.
+Async<Writer::Step> Writer::note_incomplete(const TableRows& rows, const Plan& plan) {
+  const auto can_be = [&](const Row& row) {
+    const Shape& shape = rows.shapes[row.shape];
+    return !shape.only_existing && shape.states.find(Shape::kUnsent) != std::string::npos;
+  };
+  if (std::ranges::none_of(merging_, can_be)) co_return true;
+  Async<tl::expected<Rows, Failed>> asking = ask(missing_sql(plan));
+  auto missing = co_await asking;
+  if (!missing) co_return tl::unexpected(missing.error());
+  for (int i = 0; i < missing->size(); ++i) {
+    const Row& row = merging_[static_cast<std::size_t>(missing->integer(i, 0))];
+    if (can_be(row)) note_incomplete(rows, plan, row);
+  }
+  co_return true;
+}
+
+void Writer::note_incomplete(const TableRows& rows, const Plan& plan, const Row& row) {
+  const std::size_t column = rows.shapes[row.shape].states.find(Shape::kUnsent);
+  if (column == std::string::npos) return;
+  if (++incomplete_.rows > 1) return;
+  incomplete_.record = row.record;
+  incomplete_.table = plan.target;
+  incomplete_.column = plan.columns[column].name;
 }
 
 // Takes out of `merging_` the rows that their events call new, and copies them into the table: a
@@ -200,6 +248,11 @@ Async<Writer::Step> Writer::merge_staged(TableRows& rows, const Plan& plan, Pick
       failed.phase = Phase::kWrite;
       co_return tl::unexpected(std::move(failed));
     }
+  }
+  if (plan.mirror) {
+    Async<Step> noting = note_incomplete(rows, plan);
+    auto noted = co_await noting;
+    if (!noted) co_return noted;
   }
   // What only an insert sets comes from the first message of a key, the rest from the newest.
   if (pick == Pick::kNewest && plan.insert_only) {

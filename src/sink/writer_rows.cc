@@ -162,12 +162,12 @@ std::size_t Writer::end_of_given(const TableRows& rows, std::size_t from, std::s
       seen[row.shape] = true;
       continue;
     }
-    if (shape.states.find(Shape::kKeep) == std::string::npos) continue;
+    if (!shape.keeps()) continue;
     for (std::size_t other = 0; other < seen.size(); ++other) {
       if (!seen[other]) continue;
       const std::string& given = rows.shapes[other].states;
       for (std::size_t column = 0; column < given.size(); ++column) {
-        if (given[column] == Shape::kPresent && shape.states[column] == Shape::kKeep) return i;
+        if (given[column] == Shape::kPresent && Shape::keeps(shape.states[column])) return i;
       }
     }
   }
@@ -179,8 +179,7 @@ std::size_t Writer::end_of_given(const TableRows& rows, std::size_t from, std::s
 // snapshots are not compared alike (sink/position.h).
 std::size_t Writer::end_of_alike(const TableRows& rows, std::size_t from, std::size_t to) {
   const auto keeps = [&](const Row& row) {
-    return row.operation == Operation::kWrite &&
-           rows.shapes[row.shape].states.find(Shape::kKeep) != std::string::npos;
+    return row.operation == Operation::kWrite && rows.shapes[row.shape].keeps();
   };
   std::unordered_map<std::string_view, bool> keys;  // whether the last change was of a snapshot
   for (std::size_t i = from; i < to; ++i) {
@@ -437,6 +436,7 @@ Async<Writer::Step> Writer::write_isolated(Batch& batch, const Records& records,
       if (!step) co_return step;
     }
     const std::int64_t ignored = ignored_;
+    const Incomplete incomplete = incomplete_;
     Async<Step> writing = write_records(batch, piece.from, piece.to);
     step = co_await writing;
     if (step) {
@@ -457,6 +457,7 @@ Async<Writer::Step> Writer::write_isolated(Batch& batch, const Records& records,
     }
     apart_ = before;
     ignored_ = ignored;
+    incomplete_ = incomplete;
     Failed failed = step.error();
     const bool twice = failed.error.code == "21000" && alive > 1;
     if (!twice && config_.classify(failed.error, failed.phase) != FailureClass::kData) {

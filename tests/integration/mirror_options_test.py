@@ -160,6 +160,37 @@ def updates_of_rows_that_are_not_there():
 
 
 @test
+def rows_without_what_was_not_sent_are_counted():
+    """Those that updates make, not those that they find, or that the batch has made before them; with a key and without."""
+    def update(key, v, big, before=None):
+        return Message(key=json.dumps({"id": key}) if before is None else None,
+                       value=json.dumps({"before": before, "after": {"id": key, "v": v, "big": big}, "source": {}, "op": "u"}))
+    hole = "__debezium_unavailable_value"
+    created = Message(key='{"id":5}', value=json.dumps({"before": None, "after": {"id": 5, "v": "c", "big": "B"}, "source": {}, "op": "c"}))
+    messages = [update(1, "found", hole), update(2, "made", hole), update(3, "whole", "x"), update(4, "a", hole), update(4, "b", hole),
+                created, update(5, "b", hole), update(6, "a", hole), update(6, "b", "given")]
+    wanted = [(1, "found", "old"), (2, "made", None), (3, "whole", "x"), (4, "b", None), (5, "b", "B"), (6, "b", "given")]
+    for size, count, settings in ((20000, 2, {}), (1, 3, {}), (20000, 2, {"copy_format": "text"})):
+        with Database() as db:
+            db.sql("CREATE TABLE t (id int PRIMARY KEY, v text, big text); INSERT INTO t VALUES (1, 'z', 'old')")
+            topic = Topic()
+            topic.produce(messages)
+            document = task_for(topic, db, "t", tuning={"batch_rows": size, **settings})
+            document["sync"] = {"mode": "mirror"}
+            ended = Sluice.run(document, "--until-end").expect(0)
+            check_equal(db.sql("SELECT * FROM t ORDER BY id"), wanted)
+            check_equal(ended.summary["incomplete_rows"], count, f"{size} rows a batch: {ended.err[-1500:]}")
+            check("a row was made without a value that the source did not send" in ended.err and "offset=1 " in ended.err and "column=big" in ended.err,
+                  ended.err[-1500:])
+            check(f"{count} rows without values that were not sent" in ended.err, ended.err[-500:])
+    with Database() as db:
+        db.sql("CREATE TABLE t (id int, v text, big text); INSERT INTO t VALUES (1, 'z', 'old')")
+        _, ended = replayed(db, [update(1, "y", hole, {"id": 1, "v": "z", "big": "old"}), update(2, "y", hole, {"id": 2, "v": "z", "big": "old"})])
+        check_equal(db.sql("SELECT * FROM t ORDER BY id"), [(1, "y", "old"), (2, "y", None)])
+        check_equal(ended.summary["incomplete_rows"], 1)
+
+
+@test
 def what_does_not_go_together_is_refused():
     with Database() as db:
         db.sql("CREATE TABLE t (id int, gone boolean)")
