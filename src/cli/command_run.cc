@@ -98,6 +98,7 @@ boost::json::object summary_of(const std::string& task, const pipeline::RunRepor
       {"ignored", figures.tally.ignored},
       {"discarded", figures.tally.discarded},
       {"dead_letters", figures.tally.dead},
+      {"rows_swept", figures.tally.swept.value_or(0)},
       {"incomplete_rows", figures.tally.incomplete.rows},
       {"batches", figures.batches},
       {"bytes", figures.bytes},
@@ -162,6 +163,7 @@ void print_end(const std::string& task, const pipeline::RunReport& report) {
   for (const auto& error : report.errors) print_error(error);
   std::string text = fmt::format("{}: {} written", task, counted(tally.written, "row"));
   if (tally.deleted > 0) text += fmt::format(", {} deleted", grouped(tally.deleted));
+  if (tally.swept) text += fmt::format(", {} swept", grouped(*tally.swept));
   if (tally.ignored > 0) text += fmt::format(", {} ignored", counted(tally.ignored, "message"));
   if (tally.discarded > 0) text += fmt::format(", {} discarded", grouped(tally.discarded));
   if (tally.dead > 0) text += ", " + counted(tally.dead, "dead letter");

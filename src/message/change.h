@@ -29,7 +29,8 @@ enum class Format : std::uint8_t { kAuto, kDebezium, kJson, kCanal };
 
 // What an event says beside the row: Debezium's op, ts_ms, source.ts_ms, source.lsn, source.file,
 // source.pos, and source.txId or source.gtid; flat rows have them with two underscores in front.
-// kPosition is for whoever makes one number of file and pos: no event says it.
+// kPosition is for whoever makes one number of file and pos: no event says it. kSnapshot is
+// source.snapshot.
 enum class EventMeta : std::uint8_t {
   kOp,
   kTime,
@@ -38,9 +39,10 @@ enum class EventMeta : std::uint8_t {
   kFile,
   kPos,
   kTxId,
-  kPosition
+  kPosition,
+  kSnapshot,
 };
-inline constexpr std::size_t kEventMetas = 8;
+inline constexpr std::size_t kEventMetas = 9;
 
 // The table of the source that a change is of: Debezium's source.db, source.schema and
 // source.table; flat rows have them as __db, __schema and __table, or as __source_db and so on.

@@ -223,6 +223,7 @@ struct ChangeDecoder::State {
       bind(EventMeta::kPos, {"source", "pos"});
       bind(EventMeta::kTxId, {"source", "txId"});
       bind(EventMeta::kTxId, {"source", "gtid"});
+      bind(EventMeta::kSnapshot, {"source", "snapshot"});
       return;
     }
     bind(EventMeta::kTime, {"__ts_ms"});
@@ -235,6 +236,8 @@ struct ChangeDecoder::State {
     bind(EventMeta::kPos, {"__source_pos"});
     bind(EventMeta::kTxId, {"__txId"});
     bind(EventMeta::kTxId, {"__source_txId"});
+    bind(EventMeta::kSnapshot, {"__snapshot"});
+    bind(EventMeta::kSnapshot, {"__source_snapshot"});
   }
 
   void bind_origin(Form& form) const {

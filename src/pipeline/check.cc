@@ -14,6 +14,7 @@
 #include "kafka/admin.h"
 #include "kafka/errors.h"
 #include "ledger/ledger.h"
+#include "pipeline/check_partitions.h"
 #include "pipeline/failure.h"
 #include "pipeline/look.h"
 #include "pipeline/open.h"
@@ -144,17 +145,7 @@ class Check {
     ok("topics", topic.name,
        fmt::format("{}, offsets for up to {}", counted(topic.partitions, "partition"),
                    counted(messages, "message")));
-    const auto& sync = task_.sync;
-    const bool truncates =
-        sync.mirrors() && !sync.keeps_history() && sync.on_truncate == task::OnTruncate::kApply;
-    if (!truncates || topic.partitions <= 1 || sync.keeps_position()) return;
-    warn(
-        "topics", topic.name,
-        "has several partitions: a TRUNCATE at the source will fail here, since nothing tells "
-        "which "
-        "rows are older",
-        "Keep the source's position in a column, such as sync.metadata: {_lsn: lsn} of PostgreSQL, "
-        "{_position: position} of MySQL; or set sync.on_truncate: ignore.");
+    for (auto& finding : judge_partitions(task_.sync, topic)) add(std::move(finding));
   }
 
   void check_group() {

@@ -32,6 +32,7 @@ void LaneFigures::add(const LaneFigures& more) {
   tally.ignored += more.tally.ignored;
   tally.discarded += more.tally.discarded;
   tally.dead += more.tally.dead;
+  if (more.tally.swept) tally.swept = tally.swept.value_or(0) + *more.tally.swept;
   tally.incomplete.rows += more.tally.incomplete.rows;
   batches += more.batches;
   bytes += more.bytes;
@@ -299,6 +300,12 @@ void Lane::publish() {
 
 // Counted exactly and logged as a sample.
 void Lane::report_incomplete() {
+  if (tally_.swept) {
+    log::info("a snapshot has ended: rows that it does not have were swept",
+              {{"task", config_.task->name},
+               {"table", in_flight_->batch.tables.front().plan->target},
+               {"rows", *tally_.swept}});
+  }
   if (tally_.incomplete.rows == 0) return;
   const auto now = steady_clock::now();
   if (now - last_incomplete_ < seconds(1)) return;

@@ -451,6 +451,7 @@ void Lane::count_applied() {
   figures_.tally.ignored += tally_.ignored;
   figures_.tally.discarded += tally_.discarded;
   figures_.tally.dead += tally_.dead;
+  if (tally_.swept) figures_.tally.swept = figures_.tally.swept.value_or(0) + *tally_.swept;
   figures_.tally.incomplete.rows += tally_.incomplete.rows;
   figures_.batches += 1;
   figures_.bytes += in_flight_->bytes;

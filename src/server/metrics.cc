@@ -81,6 +81,8 @@ void add_task(Families& all, const pipeline::Progress& progress) {
   constexpr const char* kRows = "Rows committed since the process began.";
   all.counter("sluice_rows_total", kRows, number(tally.written), {{"operation", "write"}});
   all.counter("sluice_rows_total", kRows, number(tally.deleted), {{"operation", "delete"}});
+  all.counter("sluice_rows_total", kRows, number(tally.swept.value_or(0)),
+              {{"operation", "sweep"}});
   all.counter("sluice_ignored_messages_total", "Messages that make no row by the task's own word.",
               number(tally.ignored));
   all.counter("sluice_incomplete_rows_total",

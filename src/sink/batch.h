@@ -39,6 +39,7 @@ enum class Operation : std::uint8_t {
   kMove,
   kMoved,  // a move that says what the one before it has said
   kTruncate,
+  kSweep,  // behind a snapshot's last row: what the snapshot did not bring goes
   kUpdateEqual,
   kDeleteEqual,
 };

@@ -85,6 +85,7 @@ struct Plan {
   // Mirror: the column that keeps where rows stand in the source's log; and, with `newer`, the one
   // for op, if positions alone do not tell what a snapshot holds (sink/position.h).
   int position = -1;
+  bool sweeps = false;
   int snapshot_op = -1;
   task::OnTombstone on_tombstone = task::OnTombstone::kFail;
   std::string time_zone;

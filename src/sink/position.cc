@@ -77,6 +77,15 @@ std::optional<Error> choose_position(const task::Task& task, Plan& plan) {
                                                                     : "bigint"))
         .value();
   }
+  plan.sweeps = task.sync.sweep == task::Sweep::kAfterSnapshot;
+  if (plan.sweeps && plan.position < 0) {
+    return fail(Domain::kDocument, "sync.sweep",
+                fmt::format(
+                    "no column of {} for lsn or position is of a type that keeps their order",
+                    plan.target),
+                "Use a column of type bigint.")
+        .value();
+  }
   if (!newer) return std::nullopt;
   if (plan.key_columns == 0) {
     return fail(Domain::kDocument, "sync.only_if_newer",
@@ -118,6 +127,11 @@ std::string position_literal(const Plan& plan, std::int64_t position) {
     return fmt::format("('1970-01-01 00:00:00+00'::timestamptz + {} * '1 ms'::interval)", position);
   }
   return std::to_string(position);
+}
+
+std::string before_snapshot(const Plan& plan, std::int64_t position) {
+  const std::string name = name_of(plan, plan.position);
+  return fmt::format("({0} IS NULL OR {0} < {1})", name, position_literal(plan, position));
 }
 
 std::string before_truncate(const Plan& plan, std::int64_t position) {

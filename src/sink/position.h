@@ -40,6 +40,8 @@ bool is_older(const Plan& plan, const Row& change, const Row& applied);
 std::string may_change(const Plan& plan, std::string_view position, std::string_view op);
 // The row t is not newer than a TRUNCATE at `position`.
 std::string before_truncate(const Plan& plan, std::int64_t position);
+// The row t is older than the snapshot at `position`, which so has not brought it.
+std::string before_snapshot(const Plan& plan, std::int64_t position);
 // As a value for the column Plan::position.
 std::string position_literal(const Plan& plan, std::int64_t position);
 

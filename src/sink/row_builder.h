@@ -92,6 +92,7 @@ class RowBuilder {
   bool unsent_ = false;             // of the row: it has a value that the source did not send
   bool is_write_ = false;           // of the row: it is no delete
   bool updates_ = false;            // of the row: it can be there, and keep values
+  bool ends_snapshot_ = false;      // the row does, and what it has not brought is to be swept
   bool seen_value_ = false;         // of any message: one that is no tombstone
   std::optional<Demand> demand_;    // of the row that is being built
   std::vector<std::string> demanded_sql_;  // noted or logged

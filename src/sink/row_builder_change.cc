@@ -101,6 +101,13 @@ bool unsaid_encoding(const PlanColumn& column, const Value& value, Problem& prob
   return blame(column, problem);
 }
 
+// Of its table. An incremental snapshot has no last row.
+bool is_last_of_snapshot(const Change& change) {
+  const std::string_view said =
+      change.metadata[static_cast<std::size_t>(message::EventMeta::kSnapshot)].text();
+  return said == "last" || said == "last_in_data_collection";
+}
+
 }  // namespace
 
 // All changes of a message, or none of them.
@@ -117,6 +124,10 @@ RowBuilder::Outcome RowBuilder::add_changes(TableRows& rows, const Plan& plan, R
     first = outcome == Outcome::kAgain;
     if (outcome == Outcome::kOk) {
       rows.rows.push_back(row);
+      if (ends_snapshot_) {
+        row.operation = Operation::kSweep;
+        rows.rows.push_back(row);
+      }
     } else if (outcome == Outcome::kIgnored) {
       rows.bytes.truncate(mark);
       if (plan.table.oid == 0) return outcome;  // none of its rows has a table
@@ -180,6 +191,15 @@ RowBuilder::Outcome RowBuilder::build_change(TableRows& rows, const Plan& plan, 
   if (plan.position >= 0) {
     row.position = position_of(change, plan.columns[static_cast<std::size_t>(plan.position)].meta);
     row.of_snapshot = change.op == 'r';
+  }
+  ends_snapshot_ = plan.sweeps && row.of_snapshot && is_last_of_snapshot(change);
+  if (ends_snapshot_ && (row.is_shared || row.position == kNoPosition)) {
+    problem_ = {};
+    problem_.code = ProblemCode::kNoPosition;
+    problem_.detail = row.is_shared ? "the end of a snapshot, in a topic with several partitions: "
+                                      "sync.sweep: after_snapshot is for topics with one"
+                                    : "the end of a snapshot that does not say its position";
+    return Outcome::kProblem;
   }
   const bool deletes = change.kind == Change::Kind::kDelete || change.kind == Change::Kind::kMove;
   if (deletes && plan.newer >= 0 && change_decoder_->was_null())
@@ -452,6 +472,8 @@ void RowBuilder::take_beside(const Plan& plan, const Change& change) {
         if (position == kNoPosition && deleted && plan.mark >= 0) states_[i] = Shape::kKeep;
         break;
       }
+      case message::EventMeta::kSnapshot:  // no column's
+        break;
       case message::EventMeta::kFile:
       case message::EventMeta::kPos:
       case message::EventMeta::kTxId:

@@ -34,8 +34,9 @@ std::string lock_sql(const Batch& batch, const std::vector<std::size_t>& tables)
   for (const std::size_t number : tables) {
     const TableRows& rows = batch.tables[number];
     const Plan& plan = *rows.plan;
-    const bool empties = std::ranges::any_of(
-        rows.rows, [](const Row& row) { return row.operation == Operation::kTruncate; });
+    const bool empties = std::ranges::any_of(rows.rows, [](const Row& row) {
+      return row.operation == Operation::kTruncate && row.position == kNoPosition;
+    });
     // The name first: after a rename the oid alone would still look the same.
     looks += fmt::format("{}SELECT to_regclass({})::oid; ", looks.empty() ? "" : "; ",
                          Connection::literal(plan.target));

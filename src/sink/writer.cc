@@ -420,6 +420,7 @@ Async<Outcome> Writer::attempt(Batch& batch, Records& records, ledger::LaneProto
 
   ignored_ = 0;
   incomplete_ = {};
+  swept_.reset();
   may_wait_.clear();
   for (const auto& range : batch.partitions) may_wait_.push_back(range.may_wait);
   for (const std::size_t number : used) {
@@ -473,7 +474,7 @@ Async<Outcome> Writer::commit(Batch& batch, Records& records, ledger::LaneProtoc
   std::vector<Counts> counts(batch.partitions.size());
   for (const auto& table : batch.tables) {
     for (const auto& row : table.rows) {
-      if (row.dead) continue;
+      if (row.dead || row.operation == Operation::kSweep) continue;
       ++counts[row.partition].applied;
       count(row, tally);
     }
@@ -519,6 +520,7 @@ Async<Outcome> Writer::commit(Batch& batch, Records& records, ledger::LaneProtoc
   tally.written -= ignored_;
   tally.ignored += ignored_;
   tally.incomplete = incomplete_;
+  tally.swept = swept_;
   if (retain) {
     for (const auto& failure : batch.failures) {
       const std::int64_t offset = records.at(failure.record).offset;

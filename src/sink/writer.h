@@ -81,6 +81,7 @@ struct Tally {
   std::int64_t discarded = 0;
   std::int64_t dead = 0;
   Incomplete incomplete = {};
+  std::optional<std::int64_t> swept = {};  // rows; set at the end of a snapshot (sync.sweep)
   // Policy retain: partitions that were cut, by index into Batch::partitions, each with the
   // failure.
   struct Cut {
@@ -210,6 +211,7 @@ class Writer {
                           std::size_t to);
   Async<Step> write_equal(const TableRows& rows, const Plan& plan, const Row& row);
   Async<Step> truncate(const Plan& plan, const Row& row);
+  Async<Step> sweep(const Plan& plan, const Row& row);
   // writer_merge.cc
   Async<Step> merge_piece(TableRows& rows, const Plan& plan, std::size_t from, std::size_t to);
   Async<Step> copy_new(TableRows& rows, const Plan& plan);
@@ -289,6 +291,7 @@ class Writer {
   std::vector<Row> merging_;  // what goes to the stage together
   std::int64_t ignored_ = 0;  // messages of this attempt that left the table as it is
   Incomplete incomplete_;
+  std::optional<std::int64_t> swept_;
   std::vector<std::uint32_t> sent_;  // the records of one COPY, in the order sent
   std::vector<std::string_view> slices_;
   Buffer gathered_;

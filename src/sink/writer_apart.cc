@@ -96,6 +96,8 @@ void Writer::count(const Row& row, Tally& tally) {
     case Operation::kTruncate:
       ++tally.ignored;
       break;
+    case Operation::kSweep:  // beside its message's row
+      break;
   }
 }
 

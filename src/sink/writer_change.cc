@@ -19,6 +19,11 @@ using postgres::Rows;
 
 namespace {
 
+// It is about all rows of the table.
+bool stands_alone(const Row& row) {
+  return row.operation == Operation::kTruncate || row.operation == Operation::kSweep;
+}
+
 bool is_move(const Row& row) { return !row.dead && row.operation == Operation::kMove; }
 
 // Old and new key of a move, as rows have theirs: without the number of fields of binary.
@@ -68,7 +73,7 @@ Async<Writer::Step> Writer::write_changes(TableRows& rows, const Plan& plan, std
     if (!ends) {
       Row& row = rows.rows[i];
       if (row.dead) continue;
-      if (row.operation == Operation::kTruncate) {
+      if (stands_alone(row)) {
         ends = true;
       } else if (moves && row.operation == Operation::kMove) {
         const MovedKeys keys = keys_of(rows, row);
@@ -102,8 +107,9 @@ Async<Writer::Step> Writer::write_changes(TableRows& rows, const Plan& plan, std
     }
     if (i == to) break;
     const Row& row = rows.rows[i];
-    if (row.operation == Operation::kTruncate) {
-      Async<Step> emptying = truncate(plan, row);
+    if (stands_alone(row)) {
+      Async<Step> emptying =
+          row.operation == Operation::kSweep ? sweep(plan, row) : truncate(plan, row);
       auto done = co_await emptying;
       if (!done) co_return done;
       start = i + 1;
@@ -241,6 +247,28 @@ Async<Writer::Step> Writer::truncate(const Plan& plan, const Row& row) {
   Async<Step> deleting = execute(std::move(sql));
   done = co_await deleting;
   co_return done;
+}
+
+// What the snapshot that ends here did not bring, and what nothing has changed since, is not at the
+// source any more.
+Async<Writer::Step> Writer::sweep(const Plan& plan, const Row& row) {
+  std::string sql = fmt::format("DELETE FROM {}", plan.target);
+  std::string where = before_snapshot(plan, row.position);
+  if (plan.mark >= 0) {
+    const PlanColumn& mark = plan.columns[static_cast<std::size_t>(plan.mark)];
+    const std::string name = Connection::identifier(mark.name);
+    const bool flag = plan.table.find(mark.name)->type.oid == postgres::oid::kBool;
+    sql = fmt::format("UPDATE {} SET {} = {}", plan.target, name, flag ? "true" : "now()");
+    if (plan.newer >= 0) {
+      sql += fmt::format(", {} = {}", newer_name(plan), position_literal(plan, row.position));
+    }
+    where += fmt::format(" AND {} {}", name, flag ? "IS NOT TRUE" : "IS NULL");
+  }
+  Async<tl::expected<Rows, Failed>> sweeping = ask(fmt::format("{} WHERE {}", sql, where));
+  auto swept = co_await sweeping;
+  if (!swept) co_return tl::unexpected(swept.error());
+  swept_ = swept_.value_or(0) + swept->affected();
+  co_return true;
 }
 
 // One row of a table without key, found by all that its event says of it. Of several that are equal

@@ -437,6 +437,7 @@ Async<Writer::Step> Writer::write_isolated(Batch& batch, const Records& records,
     }
     const std::int64_t ignored = ignored_;
     const Incomplete incomplete = incomplete_;
+    const std::optional<std::int64_t> swept = swept_;
     Async<Step> writing = write_records(batch, piece.from, piece.to);
     step = co_await writing;
     if (step) {
@@ -458,6 +459,7 @@ Async<Writer::Step> Writer::write_isolated(Batch& batch, const Records& records,
     apart_ = before;
     ignored_ = ignored;
     incomplete_ = incomplete;
+    swept_ = swept;
     Failed failed = step.error();
     const bool twice = failed.error.code == "21000" && alive > 1;
     if (!twice && config_.classify(failed.error, failed.phase) != FailureClass::kData) {

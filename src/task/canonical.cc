@@ -127,6 +127,7 @@ Node to_node(const Sync& sync) {
   for (const auto& [column, meta] : sync.metadata)
     metadata.add(column, choice(kEventMetaNames, meta));
   node.add("on_truncate", choice(kOnTruncateNames, sync.on_truncate));
+  if (sync.sweep != Sweep::kOff) node.add("sweep", choice(kSweepNames, sync.sweep));
   node.add("schema_changes", choice(kSchemaChangesNames, sync.schema_changes));
   Node& units = node.add("units", Node::map());
   for (const auto& [column, unit] : sync.units) units.add(column, choice(kWireUnitNames, unit));

@@ -90,6 +90,9 @@ bj::value with_key(const Key& key, std::string_view json) {
         "sync.metadata.*", "sync.signal_tables"}) {
     if (key.path == path) document.as_object()["sync"] = {{"mode", "mirror"}};
   }
+  if (key.path == "sync.sweep") {
+    document.as_object()["sync"] = {{"mode", "mirror"}, {"metadata", {{"_lsn", "lsn"}}}};
+  }
   if (key.path.starts_with("sync.tables")) {
     document.as_object()["sync"] = {{"mode", "mirror"}};
     set(document, "target.table", "{source.schema}.{source.table}");
@@ -199,6 +202,7 @@ TEST(Names, AreThoseOfTheTable) {
   same("sync.on_missing_row", kOnMissingRowNames);
   same("sync.on_truncate", kOnTruncateNames);
   same("sync.schema_changes", kSchemaChangesNames);
+  same("sync.sweep", kSweepNames);
   same("sync.write", kWriteNames);
   same("on_failure", kOnFailureNames);
   same("delivery", kDeliveryNames);

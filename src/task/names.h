@@ -59,6 +59,8 @@ inline constexpr Name<EventMeta> kEventMetaNames[] = {{"op", EventMeta::kOp},
                                                       {"pos", EventMeta::kPos},
                                                       {"tx_id", EventMeta::kTxId},
                                                       {"position", EventMeta::kPosition}};
+inline constexpr Name<Sweep> kSweepNames[] = {{"off", Sweep::kOff},
+                                              {"after_snapshot", Sweep::kAfterSnapshot}};
 inline constexpr Name<OnTruncate> kOnTruncateNames[] = {
     {"apply", OnTruncate::kApply}, {"ignore", OnTruncate::kIgnore}, {"fail", OnTruncate::kFail}};
 inline constexpr Name<SchemaChanges> kSchemaChangesNames[] = {

@@ -43,7 +43,7 @@ void Parser::read_sync() {
 // What only one of the modes has is refused in the other one: it would do nothing there.
 void Parser::read_mirror() {
   constexpr std::string_view kMirrorOnly[] = {
-      "format",         "on_delete", "on_truncate",       "on_missing_row", "metadata",
+      "format",         "on_delete", "on_truncate",       "on_missing_row", "metadata",     "sweep",
       "schema_changes", "units",     "unavailable_value", "tables",         "signal_tables"};
   constexpr std::string_view kMappingOnly[] = {"extra_fields", "unchanged", "on_tombstone",
                                                "columns"};
@@ -91,6 +91,8 @@ void Parser::read_mirror() {
   read_choices_by_column("sync.units", kWireUnitNames, sync.units);
   read_choices_by_column("sync.metadata", kEventMetaNames, sync.metadata);
   check_position();
+  read_choice("sync.sweep", kSweepNames, sync.sweep);
+  check_sweep();
   read_tables();
   if (valid_.at("sync.signal_tables") != nullptr) {
     sync.signal_tables = texts("sync.signal_tables");
@@ -141,6 +143,37 @@ void Parser::check_position() {
   valid_.add(kPath, fmt::format("found {}, and no column of sync.metadata holds op", found),
              "Add one, such as metadata: {_op: op}: it tells rows of a snapshot, which by their "
              "position seem newer than changes that were under way when it was taken.");
+}
+
+// Which rows a snapshot has brought, their position says: that of another topic's or partition's,
+// or of another table's, would say nothing.
+void Parser::check_sweep() {
+  const Sync& sync = task_.sync;
+  if (sync.sweep == Sweep::kOff) return;
+  constexpr std::string_view kPath = "sync.sweep";
+  const auto is_exact = [](const auto& item) {
+    return item.second == EventMeta::kLsn || item.second == EventMeta::kPosition;
+  };
+  const auto newer = sync.metadata.find(sync.only_if_newer.value_or(""));
+  const bool by_time = newer != sync.metadata.end() && !is_exact(*newer);
+  if (by_time || std::ranges::none_of(sync.metadata, is_exact)) {
+    valid_.add(kPath,
+               by_time
+                   ? "found after_snapshot, and sync.only_if_newer goes by times"
+                   : "found after_snapshot, and no column of sync.metadata holds lsn or position",
+               "Keep the source's position beside the rows, such as metadata: {_lsn: lsn} of "
+               "PostgreSQL, {_position: position} of MySQL.");
+  }
+  if (sync.keeps_history()) {
+    valid_.refuse(kPath, "after_snapshot, together with write: history", "off");
+  }
+  const auto& topics = task_.source.topics;
+  const bool one = topics.size() == 1 && !topics.front().starts_with('^') &&
+                   !TableRules::is_template(task_.target.table);
+  if (one) return;
+  valid_.add(kPath, "found after_snapshot, with several topics or tables",
+             "Give the table a task of its own, with its one topic: another topic's rows would be "
+             "swept with those that the snapshot does not have.");
 }
 
 void Parser::read_tables() {

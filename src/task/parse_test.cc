@@ -150,7 +150,6 @@ TEST(Parse, TakesTemplates) {
 TEST(Parse, KnowsKeysOfLaterVersions) {
   const std::pair<const char*, const char*> kLater[] = {
       {"rules", R"([{"parse": "json"}])"},
-      {"sync.sweep", "true"},
       {"tuning.max_bytes_per_second", "\"1 MB\""},
   };
   for (const auto& [path, json] : kLater) {

@@ -94,6 +94,7 @@ class Parser {
   void check_write();
   void check_only_if_newer();
   void check_position();
+  void check_sweep();
   void read_tuning();
 
   // Existing rows are found by their key and changed.

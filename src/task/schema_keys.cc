@@ -404,8 +404,14 @@ constexpr auto kKeys = std::to_array<Key>({
              "has not changed (TOAST; Debezium's unavailable.value.placeholder). The row keeps "
              "what it has."},
     {.path = "sync.sweep",
-     .type = Type::kLater,
-     .what = "Mirror: remove rows that a new snapshot does not have."},
+     .type = Type::kChoice,
+     .default_text = "off",
+     .allowed = "off|after_snapshot",
+     .since = "0.1",
+     .what = "Mirror: what becomes of rows that a whole snapshot of the source does not have. "
+             "after_snapshot: at its end they are deleted, or marked, as by on_delete, unless they "
+             "are newer. Needs a column for lsn or position in sync.metadata, one table, and one "
+             "topic with one partition."},
 
     {.path = "on_failure",
      .type = Type::kChoice,

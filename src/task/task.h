@@ -48,6 +48,7 @@ enum class OnDelete : std::uint8_t { kDelete, kIgnore, kMark };
 enum class OnTruncate : std::uint8_t { kApply, kIgnore, kFail };
 enum class OnMissingRow : std::uint8_t { kInsert, kIgnore, kFail };
 // What a change event says beside the row.
+enum class Sweep : std::uint8_t { kOff, kAfterSnapshot };
 enum class EventMeta : std::uint8_t {
   kOp,
   kTime,
@@ -139,6 +140,7 @@ struct Sync {
   std::string mark_column;  // on_delete: mark
   OnTruncate on_truncate = OnTruncate::kApply;
   OnMissingRow on_missing_row = OnMissingRow::kInsert;
+  Sweep sweep = Sweep::kOff;
   std::map<std::string, EventMeta> metadata;  // by column
   SchemaChanges schema_changes = SchemaChanges::kApplySafe;
   std::map<std::string, WireUnit> units;  // by column

@@ -232,6 +232,63 @@ def truncate_of_several_partitions():
 
 
 @test
+def a_snapshot_sweeps_what_it_does_not_have():
+    """At its end, not before; rows that are newer stay, rows that were never seen go; in any batches, and with a crash in between."""
+    def row(key, lsn, mark, v):
+        return event("r", key, lsn, source={"snapshot": mark}, v=v)
+    first = [row(1, 100, "first_in_data_collection", "a"), row(2, 100, "true", "a"), row(3, 100, "last_in_data_collection", "a"),
+             event("u", 2, 150, v="b"), event("c", 4, 160, v="c"), event("c", 5, 300, v="ahead")]
+    second = [row(1, 200, "first_in_data_collection", "A"), row(6, 200, "true", "new")]
+    end = [row(4, 200, "last_in_data_collection", "C"), event("c", 7, 190, v="under way")]
+    for size in (1, 20000):
+        for marks in (False, True):
+            with Database() as db:
+                db.sql("CREATE TABLE t (id int PRIMARY KEY, v text, _op text, _lsn bigint, gone boolean); INSERT INTO t VALUES (9, 'by hand')")
+                topic = Topic()
+                document = task_for(topic, db, "t", tuning={"batch_rows": size})
+                document["sync"] = {"mode": "mirror", "sweep": "after_snapshot", **LSN, **({"on_delete": {"mark": "gone"}} if marks else {})}
+                rows = "SELECT id FROM t WHERE gone IS NOT TRUE ORDER BY id"
+                topic.produce(first)
+                ended = Sluice.run(document, "--until-end").expect(0)
+                check_equal(([each for each, in db.sql(rows)], ended.summary["rows_swept"]), ([1, 2, 3, 4, 5], 1), ended.err)
+                topic.produce(second)
+                ended = Sluice.run(document, "--until-end").expect(0)
+                check_equal(([each for each, in db.sql(rows)], ended.summary["rows_swept"]), ([1, 2, 3, 4, 5, 6], 0), "the snapshot is not at its end")
+                topic.produce(end)
+                ended = Sluice.run(document, "--until-end").expect(0)
+                check_equal(db.sql("SELECT id, v FROM t WHERE gone IS NOT TRUE ORDER BY id"),
+                            [(1, "A"), (4, "C"), (5, "ahead"), (6, "new"), (7, "under way")], f"{size} rows a batch, marks {marks}")
+                check_equal(ended.summary["rows_swept"], 2)
+                check("a snapshot has ended" in ended.err and "rows=2" in ended.err and "2 swept" in ended.err, ended.err[-1500:])
+                if marks:
+                    check_equal(db.sql("SELECT id FROM t WHERE gone ORDER BY id"), [(2,), (3,), (9,)])
+
+
+@test
+def sweep_wants_one_partition_and_a_position():
+    with Database() as db:
+        db.sql(TABLE)
+        document = task_for(Topic(partitions=2), db, "t")
+        document["sync"] = {"mode": "mirror", "sweep": "after_snapshot", **LSN}
+        ended = Sluice.run(document, command="check")
+        check(ended.code != 0 and "goes by the order of one" in ended.out + ended.err, ended.out + ended.err)
+        ended = Sluice.run(document, "--until-end")
+        check(ended.code != 0 and "goes by the order of one" in ended.err, "nor does it run")
+        for sync, text in (({"metadata": {"_op": "op"}}, "no column of sync.metadata holds lsn or position"),
+                           ({"only_if_newer": "_at", "metadata": {"_op": "op", "_at": "source_ts_ms", "_lsn": "lsn"}}, "goes by times"),
+                           ({**LSN, "write": "history"}, "write: history")):
+            document = task_for(Topic(), db, "t")
+            document["sync"] = {"mode": "mirror", "sweep": "after_snapshot", **sync}
+            ended = Sluice.run(document, "--until-end")
+            check(ended.code != 0 and text in ended.err, f"{sync}: {ended.err[-800:]}")
+        document = task_for(Topic(), db, "t")
+        document["sync"] = {"mode": "mirror", "sweep": "after_snapshot", **LSN}
+        document["source"]["topics"].append("^more")
+        ended = Sluice.run(document, "--until-end")
+        check(ended.code != 0 and "with several topics or tables" in ended.err, ended.err[-800:])
+
+
+@test
 def columns_that_cannot_tell_are_refused():
     with Database() as db:
         db.sql("CREATE TABLE t (id int PRIMARY KEY, v text, _op text, _lsn text); CREATE TABLE n (id int, _op text, _lsn bigint)")
