@@ -55,10 +55,8 @@ Type assumed_type(const postgres::Type& column, task::WireUnit unit) {
         type.base = Base::kBytes;
         type.meaning = Meaning::kDecimal;
         // pg_attribute.atttypmod of numeric: ((precision << 16) | (scale & 0x7ff)) + 4
-        if (column.typmod >= 4) {
-          // Debezium takes a scale below 0 for one without sign: numeric(5,-2) comes with 2046.
-          type.scale = (column.typmod - 4) & 0x7ff;
-        }
+        // Debezium takes a scale below 0 for one without sign: numeric(5,-2) comes with 2046.
+        type.scale = column.typmod >= 4 ? (column.typmod - 4) & 0x7ff : kNoScale;
       }
       break;
     case oid::kDate:

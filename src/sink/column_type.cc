@@ -39,6 +39,7 @@ constexpr SourceName kSourceNames[] = {
     {"LTREE", "ltree"},
     {"MONEY", "money"},
     {"OID", "oid"},
+    {"VARBIT", "bit varying", true},
     {"INT4RANGE", "int4range"},
     {"INT8RANGE", "int8range"},
     {"NUMRANGE", "numrange"},
@@ -59,16 +60,23 @@ std::optional<std::string> by_source(const Type& type) {
   if (source.name.starts_with("DECIMAL") && source.length && *source.length > 0) {
     return fmt::format("numeric({},{})", *source.length, source.scale.value_or(0));
   }
-  const auto found =
-      std::ranges::find(kSourceNames, std::string_view(source.name), &SourceName::source);
-  if (found == std::end(kSourceNames)) return std::nullopt;
+  // PostgreSQL calls arrays by their elements.
+  const bool is_array = type.base == Base::kArray && source.name.starts_with('_');
+  const std::string_view name = std::string_view(source.name).substr(is_array ? 1 : 0);
+  const auto found = std::ranges::find(kSourceNames, name, &SourceName::source);
+  if (found == std::end(kSourceNames) || (type.base == Base::kArray) != is_array) {
+    return std::nullopt;
+  }
+  const std::string_view brackets = is_array ? "[]" : "";
   // A value of 64 bits that the source sends as signed keeps its sign, unless sync.units says so.
   if (source.name == "BIGINT UNSIGNED" && type.base == Base::kInteger) return std::nullopt;
   const bool bounded = found->length && source.length && *source.length != kNoLength &&
                        *source.length > 0 && source.name != "CHAR";
-  if (found->length && !bounded) return "text";
-  return bounded ? fmt::format("{}({})", found->target, *source.length)
-                 : std::string(found->target);
+  if (found->length && !bounded) {
+    return fmt::format("{}{}", name == "VARBIT" ? found->target : "text", brackets);
+  }
+  return bounded ? fmt::format("{}({}){}", found->target, *source.length, brackets)
+                 : fmt::format("{}{}", found->target, brackets);
 }
 
 std::string by_base(const Type& type) {

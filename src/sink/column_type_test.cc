@@ -26,6 +26,17 @@ TEST(ColumnType, FollowsTheSourceWhereItSaysMore) {
   EXPECT_EQ(column_type(sent_as(Base::kString, 0, "DECIMAL")), "text");
   EXPECT_EQ(column_type(sent_as(Base::kFloat, 64, "FLOAT", 7, 3)), "real");
   EXPECT_EQ(column_type(sent_as(Base::kBytes, 0, "BIGINT UNSIGNED", 20)), "numeric(20)");
+  EXPECT_EQ(column_type(sent_as(Base::kBytes, 0, "VARBIT", 5)), "bit varying(5)");
+  EXPECT_EQ(column_type(sent_as(Base::kBytes, 0, "VARBIT", 2147483647)), "bit varying");
+  const auto list = [](std::string source, std::int32_t length = 2147483647) {
+    Type type = sent_as(Base::kArray, 0, std::move(source), length);
+    type.parts = {sent_as(Base::kString, 0, "")};
+    return column_type(type);
+  };
+  EXPECT_EQ(list("_INET"), "inet[]");
+  EXPECT_EQ(list("_VARCHAR", 5), "character varying(5)[]");
+  EXPECT_EQ(list("_VARCHAR"), "text[]");
+  EXPECT_EQ(list("_MOOD"), "text[]");
 }
 
 TEST(ColumnType, HoldsWhatTheEventHolds) {

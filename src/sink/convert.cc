@@ -141,6 +141,14 @@ bool to_decimal(std::string_view base64, std::int32_t scale, Value& value, TextS
                 Problem& problem) {
   std::string_view bytes;
   std::size_t bad_at = 0;
+  if (scale == kNoScale) {
+    return refuse(ProblemCode::kBadType, base64.substr(0, 64),
+                  "a text for a column of the type numeric, where nothing says how many digits are "
+                  "behind the point: give the column those of the source, numeric(p,s); if the "
+                  "text is the number itself (decimal.handling.mode string), say `text` for the "
+                  "column in sync.units",
+                  problem);
+  }
   if (!unbase64(base64, store, bytes, bad_at) || bytes.empty()) {
     return refuse(ProblemCode::kBadType, base64,
                   "not the base64 of a decimal's unscaled value; if it is the number itself "
@@ -411,6 +419,8 @@ bool from_string(const Type& type, Value& value, TextStore& store, Problem& prob
   const std::string_view text = value.text();
   switch (type.meaning) {
     case Meaning::kDecimal:
+      // As doubles are sent that have no digits; "Infinity" would be base64 as well.
+      if (type.assumed && (text == "NaN" || text == "Infinity" || text == "-Infinity")) return true;
       return to_decimal(text, type.scale, value, store, problem);
     case Meaning::kDecimalText:
       value = Value::of(Kind::kString, decimal_name(text));

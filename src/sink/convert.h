@@ -3,6 +3,7 @@
 // out does not depend on the column; ColumnEncoder does the rest.
 #pragma once
 
+#include <limits>
 #include <string>
 #include <string_view>
 
@@ -20,6 +21,9 @@ namespace sluice::sink {
 // `store`. False: `problem` (but for its field and column).
 bool convert(const message::Type& type, message::Value& value, TextStore& store,
              message::Problem& problem);
+
+// Type::scale of a decimal whose digits behind the point nobody has said.
+inline constexpr std::int32_t kNoScale = std::numeric_limits<std::int32_t>::min();
 
 // What a value for this column is taken to be when its message has no schema: what Debezium sends
 // with its default settings. `unit`: what sync.units says of the column.

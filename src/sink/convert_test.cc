@@ -127,6 +127,17 @@ TEST(Convert, TakesTimesOfIsostringForIntervals) {
             "!a text where io.debezium.time.MicroDuration is expected");
 }
 
+TEST(Convert, DoesNotGuessTheScaleOfANumeric) {
+  postgres::Type numeric;
+  numeric.oid = postgres::oid::kNumeric;
+  const std::string found = converted(assumed_type(numeric, task::WireUnit::kNone), text("APo="));
+  EXPECT_TRUE(found.starts_with("!a text for a column of the type numeric")) << found;
+  numeric.typmod = ((5 << 16) | 2) + 4;
+  const Type scaled = assumed_type(numeric, task::WireUnit::kNone);
+  EXPECT_EQ(converted(scaled, text("APo=")), "number 2.50");
+  EXPECT_EQ(converted(scaled, text("Infinity")), "text Infinity");
+}
+
 TEST(Unavailable, HasManyForms) {
   const Unavailable unavailable("__debezium_unavailable_value");
   for (const std::string_view form :

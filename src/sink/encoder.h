@@ -76,6 +76,9 @@ struct Scratch {
   TextStore store;  // what convert() made of a change event's values; cleared by the caller
 };
 
+// Why a text for a column of bytes is refused: "deadbeef" is both hex and base64.
+std::string unsaid_encoding(std::string_view column);
+
 class TypeEncoder;  // encoder_type.h
 
 // One mapped column. Immutable after compile(), cheap to copy, may be shared by threads.

@@ -1,5 +1,7 @@
 // What only change events hold: dates and times as counts, bits, and the objects that stand for
 // values of hstore, point and PostGIS.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -59,6 +61,13 @@ void append_hours(std::int64_t micros, Buffer& out) {
 }
 
 }  // namespace
+
+std::string unsaid_encoding(std::string_view column) {
+  return fmt::format(
+      "a text, and the message does not say how it holds bytes: set sync.units to "
+      "{{{}: base64}} or hex, as the connector's binary.handling.mode says",
+      column);
+}
 
 // A time without zone that stands for the same clock in the column.
 Encoded TypeEncoder::wall_clock_binary(std::int64_t unix_micros, Buffer& out,
@@ -343,6 +352,9 @@ Encoded TypeEncoder::element_text(Value value, const message::Type* type, Buffer
   if (!convert(*type, value, scratch.store, problem)) {
     problem.column = column_;
     return Encoded::kProblem;
+  }
+  if (shape_ == Shape::kBytea && value.kind == Kind::kString && !value.text().starts_with("\\x")) {
+    return problem_of(ProblemCode::kBadEncoding, value.text(), unsaid_encoding(column_), problem);
   }
   return part_text(value, "NULL", out, scratch, problem);
 }

@@ -163,6 +163,7 @@ class Compiler {
       if (unit != task_.sync.units.end()) added.unit = unit->second;
       added.assumed = assumed_type(column.type, added.unit);
       added.is_bytea = column.type.oid == postgres::oid::kBytea;
+      added.is_money = column.type.oid == postgres::oid::kMoney;
       added.bounds = bounds_of(column.type);
     }
     for (const auto& [name, unit] : task_.sync.units) {

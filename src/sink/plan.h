@@ -49,6 +49,7 @@ struct PlanColumn {
   message::Type assumed = {};
   task::WireUnit unit = task::WireUnit::kNone;
   bool is_bytea = false;
+  bool is_money = false;
   bool required = false;  // NOT NULL without a default: an INSERT must name it
   bool not_null = false;
   std::optional<Bounds> bounds = std::nullopt;  // mirror

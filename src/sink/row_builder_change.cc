@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdlib>
 #include <utility>
 
 #include "base/log.h"
@@ -89,15 +90,19 @@ const message::Type kDecimalText = [] {
   return type;
 }();
 
-// A text for bytea whose encoding nobody has said: "deadbeef" is both hex and base64.
-bool unsaid_encoding(const PlanColumn& column, const Value& value, Problem& problem) {
+// Doubles from ten million on come as 1.0E7 (decimal.handling.mode double), which money_in refuses.
+void without_exponent(Value& value, TextStore& store) {
+  if (value.text().find_first_of("eE") == std::string_view::npos) return;
+  const double number = std::strtod(std::string(value.text()).c_str(), nullptr);
+  value = Value::of(Kind::kNumber, store.keep(fmt::format("{:.4f}", number)));
+}
+
+// A text for bytea whose encoding nobody has said.
+bool refuse_encoding(const PlanColumn& column, const Value& value, Problem& problem) {
   problem = {};
   problem.code = ProblemCode::kBadEncoding;
   problem.excerpt = message::excerpt_of(value.text());
-  problem.detail = fmt::format(
-      "a text, and the message does not say how it holds bytes: set sync.units to "
-      "{{{}: base64}} or hex, as the connector's binary.handling.mode says",
-      column.name);
+  problem.detail = unsaid_encoding(column.name);
   return blame(column, problem);
 }
 
@@ -320,11 +325,13 @@ bool RowBuilder::take_values(const Plan& plan, const Change::Row& from, std::siz
     if (column.bounds && is_too_small(*column.bounds, value, exact) &&
         plan.schema_changes != task::SchemaChanges::kWarn) {
       demand_.emplace().exceeded = column.name;
+      demand_->whole_digits = whole_digits(*column.bounds, value, exact);
       return too_small(column, value, problem_);
     }
     if (column.is_bytea && value.kind == Kind::kString && !value.text().starts_with("\\x")) {
-      return unsaid_encoding(column, value, problem_);
+      return refuse_encoding(column, value, problem_);
     }
+    if (column.is_money && value.kind == Kind::kNumber) without_exponent(value, scratch_.store);
     resolved_[i] = value;
   }
   return true;

@@ -159,8 +159,20 @@ std::optional<Widening> widens(const postgres::Type& column, const Type& field) 
   }
 }
 
+// Digits in front of the point only, where they are what is missing: without a schema the scale of
+// what comes is the column's, and one without scale would take 2.50 for 250. Twice as many each
+// time, so that there are few times.
+std::optional<Widening> widen_numeric_for_any(const postgres::Type& column, int whole_digits) {
+  constexpr int kMostDigits = 1000;
+  const auto has = digits_of(column.typmod);
+  if (!has || whole_digits <= has->whole) return Widening{"numeric", false};
+  if (whole_digits + has->scale > kMostDigits) return std::nullopt;
+  const int whole = std::min(std::max(whole_digits, 2 * has->whole), kMostDigits - has->scale);
+  return Widening{fmt::format("numeric({},{})", whole + has->scale, has->scale), false};
+}
+
 // What a column that has refused a value for its size becomes.
-std::optional<Widening> widens_for_any(const postgres::Type& column) {
+std::optional<Widening> widens_for_any(const postgres::Type& column, int whole_digits) {
   switch (column.oid) {
     case oid::kInt2:
     case oid::kInt4:
@@ -168,7 +180,7 @@ std::optional<Widening> widens_for_any(const postgres::Type& column) {
     case oid::kInt8:
       return Widening{"numeric"};
     case oid::kNumeric:
-      return Widening{"numeric", false};
+      return widen_numeric_for_any(column, whole_digits);
     case oid::kVarchar:
       return Widening{"character varying", false};
     case oid::kBpchar:
@@ -252,7 +264,9 @@ class Altering {
     if (!demand_.null_in.empty()) drop_not_null(demand_.null_in);
     const ColumnInfo* exceeded = demand_.exceeded.empty() ? nullptr : table_.find(demand_.exceeded);
     if (exceeded != nullptr) {
-      if (const auto widening = widens_for_any(exceeded->type)) alter_type(*exceeded, *widening);
+      if (const auto widening = widens_for_any(exceeded->type, demand_.whole_digits)) {
+        alter_type(*exceeded, *widening);
+      }
     }
     return std::move(all_);
   }
@@ -273,7 +287,8 @@ class Altering {
     const std::string type = column_type(field);
     const std::string_view bare = std::string_view(type).substr(0, type.find_first_of("(["));
     if (!absent_.contains(bare)) return type;
-    return bare == "hstore" ? "jsonb" : bare == type ? "text" : "text[]";
+    const std::string known = bare == "hstore" ? "jsonb" : "text";
+    return type.ends_with("[]") ? known + "[]" : known;
   }
 
   void create() {
@@ -420,24 +435,42 @@ bool exceeds_length(std::int32_t typmod, const Value& value) {
   return static_cast<std::size_t>(std::ranges::count_if(text, begins)) > limit;
 }
 
-bool exceeds_digits(std::int32_t typmod, const Value& value, bool exact) {
-  // Decimals come as text, too; whatever else a text is, has no size.
-  const bool digits = value.kind == Kind::kString && value.length > 0 &&
-                      value.text().find_first_not_of("+-.0123456789") == std::string_view::npos;
-  if (value.kind != Kind::kNumber && !digits) return false;
-  const auto has = digits_of(typmod);
+// Digits of a decimal number in front of the point and behind it, without zeros at either end.
+struct Spread {
+  int whole = 0;
+  int behind = 0;
+};
+// Decimals come as text, too; whatever else a text is, has no size. Doubles come with exponents.
+std::optional<Spread> spread_of(const Value& value) {
   const std::string_view text = value.text();
-  if (!has || text.find_first_of("eE") != std::string_view::npos) return false;
-  const std::size_t point = std::min(text.find('.'), text.size());
-  const std::string_view whole = text.substr(0, point);
-  const std::size_t first = whole.find_first_of("123456789");
-  if (first != std::string_view::npos &&
-      whole.size() - first > static_cast<std::size_t>(std::max(0, has->whole))) {
-    return true;
+  const bool digits = value.kind == Kind::kString && !text.empty() &&
+                      text.find_first_not_of("+-.0123456789") == std::string_view::npos;
+  if (value.kind != Kind::kNumber && !digits) return std::nullopt;
+  const std::size_t end = std::min(text.find_first_of("eE"), text.size());
+  int exponent = 0;
+  if (end < text.size()) {
+    std::string_view shown = text.substr(end + 1);
+    if (shown.starts_with('+')) shown.remove_prefix(1);
+    const auto [stop, error] = std::from_chars(shown.data(), shown.data() + shown.size(), exponent);
+    if (error != std::errc() || exponent > 1000 || exponent < -1000) return std::nullopt;
   }
-  const std::size_t last = text.find_last_not_of('0');
-  return exact && last != std::string_view::npos && last > point &&
-         last - point > static_cast<std::size_t>(std::max(0, has->scale));
+  const std::string_view mantissa = text.substr(0, end);
+  const std::size_t point = std::min(mantissa.find('.'), mantissa.size());
+  const std::size_t first = mantissa.find_first_of("123456789");
+  if (first == std::string_view::npos) return Spread{};
+  const std::size_t last = mantissa.find_last_of("123456789");
+  const auto before_point = [&](std::size_t at) {  // 1: the digit in front of it, 0: behind it
+    return static_cast<int>(point) - static_cast<int>(at) + (at > point ? 1 : 0) + exponent;
+  };
+  return Spread{std::max(0, before_point(first)), std::max(0, 1 - before_point(last))};
+}
+
+bool exceeds_digits(std::int32_t typmod, const Value& value, bool exact) {
+  const auto has = digits_of(typmod);
+  const auto spread = spread_of(value);
+  if (!has || !spread) return false;
+  return spread->whole > std::max(0, has->whole) ||
+         (exact && spread->behind > std::max(0, has->scale));
 }
 
 bool exceeds_precision(std::int32_t typmod, const Value& value) {
@@ -494,6 +527,14 @@ bool is_too_small(const Bounds& bounds, const Value& value, bool exact) {
     default:
       return exceeds_precision(bounds.typmod, value);
   }
+}
+
+int whole_digits(const Bounds& bounds, const Value& value, bool exact) {
+  if (bounds.type != oid::kNumeric) return 0;
+  const auto has = digits_of(bounds.typmod);
+  const auto spread = spread_of(value);
+  const bool fits = has && spread && (!exact || spread->behind <= std::max(0, has->scale));
+  return fits ? spread->whole : 0;
 }
 
 TableInfo table_to_make(postgres::TableName name, std::string_view home) {

@@ -35,6 +35,9 @@ struct Demand {
   bool history = false;
   std::string null_in;   // this column is NOT NULL, and got a null
   std::string exceeded;  // this column is too small for what it got
+  // Of that value the digits in front of the point, where those behind it fit into a numeric
+  // column; 0: they do not, or it is another column.
+  int whole_digits = 0;
 };
 
 struct Alteration {
@@ -84,6 +87,8 @@ std::optional<Bounds> bounds_of(const postgres::Type& column);
 // Whether a column refuses the value for its size alone, or would round it. `value` as convert()
 // left it; `exact`: all its digits count, other than those of a binary fraction.
 bool is_too_small(const Bounds& bounds, const message::Value& value, bool exact);
+// As Demand::whole_digits.
+int whole_digits(const Bounds& bounds, const message::Value& value, bool exact);
 
 // A table that is not there: what alterations() and compile() take for one. Without a schema in its
 // name it goes to `home`.

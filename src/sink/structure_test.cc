@@ -144,6 +144,22 @@ TEST(Structure, WidensTypes) {
   }
 }
 
+TEST(Structure, KeepsTheScaleOfColumnsThatAreTooSmall) {
+  const auto there = table({column("n", oid::kNumeric, numeric(5, 2))});
+  const auto widened = [&](int whole_digits) {
+    Demand asked;
+    asked.exceeded = "n";
+    asked.whole_digits = whole_digits;
+    const auto found = alterations(there, asked, kServer);
+    return found.empty() ? "" : found.front().sql.substr(found.front().sql.find("TYPE"));
+  };
+  EXPECT_EQ(widened(4), "TYPE numeric(8,2)");
+  EXPECT_EQ(widened(20), "TYPE numeric(22,2)");
+  EXPECT_EQ(widened(998), "TYPE numeric(1000,2)");
+  EXPECT_EQ(widened(999), "");
+  EXPECT_EQ(widened(0), "TYPE numeric");  // too many digits behind the point
+}
+
 TEST(Structure, LeavesColumnsBesideRowsAlone) {
   auto there = table({column("id", oid::kInt4), column("op", oid::kVarchar, 5)});
   there.columns[1].not_null = true;
@@ -217,6 +233,17 @@ TEST(Structure, SeesWhatDoesNotFit) {
   EXPECT_FALSE(is(money, number("1.0100")));
   EXPECT_TRUE(is(money, text("1.005")));
   EXPECT_FALSE(is(money, text("NaN")));
+  EXPECT_TRUE(is(money, number("1.23456789E8"), false));  // as Java writes a double
+  EXPECT_FALSE(is(money, number("9.99E+2"), false));
+  EXPECT_FALSE(is(money, number("-1.2E-5"), false));
+  EXPECT_TRUE(is(money, number("-1.2E-5")));
+  EXPECT_FALSE(is(money, number("0.0E9")));
+  const auto digits = [&](std::string_view each, bool exact) {
+    return whole_digits(*bounds_of(money.type), number(each), exact);
+  };
+  EXPECT_EQ(digits("-0001234.50", true), 4);
+  EXPECT_EQ(digits("1234.567", true), 0);
+  EXPECT_EQ(digits("1.234567E3", false), 4);
   const auto zoned = column("x", oid::kTimestamptz, 3);
   EXPECT_FALSE(is(zoned, text("2024-02-29T11:14:15.123000Z")));
   EXPECT_TRUE(is(zoned, text("2024-02-29T11:14:15.1234Z")));

@@ -24,6 +24,7 @@ import pymysql
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "kit"))
 from engine import *  # noqa: E402,F403 pylint: disable=wrong-import-position,wildcard-import,unused-wildcard-import
 
+JSON_CONVERTER = "org.apache.kafka.connect.json.JsonConverter"
 MARKER = "live_marker"  # a table that is captured with the others: a row in it lets the source's position move on
 
 
@@ -118,6 +119,8 @@ class Capture:
         self.topics = {table: Topic(partitions=partitions, name=f"{self.name}.{source.schema}.{table}")
                        for table, partitions in {**tables, MARKER: 1}.items()}
         self._properties = {"name": self.name, "tasks.max": "1", "topic.prefix": self.name, "skipped.operations": "none",
+                            # Without a class of its own a connector has the worker's converters, and these say nothing.
+                            "key.converter": JSON_CONVERTER, "value.converter": JSON_CONVERTER,
                             "key.converter.schemas.enable": str(schemas).lower(),
                             "value.converter.schemas.enable": str(schemas).lower(),
                             "value.converter.replace.null.with.default": "false",
