@@ -43,6 +43,13 @@ Type assumed_type(const postgres::Type& column, task::WireUnit unit) {
     type.parts.push_back(assumed_type(element, unit));
     return type;
   }
+  if (unit == WireUnit::kHex && column.oid != oid::kBytea) {
+    // A type that the connector does not know, as the bytes of its text
+    // (include.unknown.datatypes).
+    type.base = Base::kString;
+    type.meaning = Meaning::kHex;
+    return type;
+  }
   switch (column.oid) {
     case oid::kNumeric:
       if (unit == WireUnit::kText) {

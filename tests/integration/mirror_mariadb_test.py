@@ -16,7 +16,7 @@ import psycopg2
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "kit"))
 from engine import *  # noqa: E402,F403 pylint: disable=wrong-import-position,wildcard-import,unused-wildcard-import
-from captures import check_explained, columns_of, differences, key_of, quoted, replay, texts_of, unpacked  # noqa: E402 pylint: disable=wrong-import-position
+from captures import check_explained, columns_of, differences, key_of, messages_of, quoted, replay, texts_of, unpacked  # noqa: E402 pylint: disable=wrong-import-position
 
 TABLES = r'''
 CREATE TABLE my_types (
@@ -59,7 +59,7 @@ CREATE TABLE clock.my_ext (LIKE my_ext INCLUDING ALL);
 ALTER TABLE clock.my_ext ALTER t TYPE time USING NULL;
 '''
 GEOMETRIES = ("c_geom", "c_poly")
-# Tables whose form changes in mid-stream, and the topic of changes of schemas, which has a test of its own.
+# Tables whose form changes in mid-stream, and the topic of changes of schemas: they have tests of their own.
 LEFT_OUT = {"ddl_m", "late_t", "_schema_changes"}
 
 # What sync.units must say: in `options` 64 bits without sign are decimals, and bytes are texts in hex; elsewhere they have a sign.
@@ -190,6 +190,61 @@ def replay_schema_changes(name):
         check_equal(letters, [], "dead letters")
         check_equal(db.rows("SELECT * FROM parent"), [], "rows")
         check_equal(result.summary["ignored"], len(file.read_text(encoding="utf-8").splitlines()), "messages that are ignored")
+
+
+# ---- tables whose form changes, made by the task
+
+
+def replay_into_nothing(db, folder, variant, table):
+    """All of a topic into a table that is not there; at another key the SQL that is said is run, and the task goes on."""
+    topic = Topic()
+    topic.produce(messages_of(folder / variant / f"{table}.jsonl"))
+    document = task_for(topic, db, f"public.{table}", sync={"mode": "mirror", "schema_changes": "apply_all"})
+    document["sync"].pop("write", None)
+    ended = Sluice.run(document, "--until-end")
+    sql = re.search(r'ALTER TABLE "public"\."\w+" DROP CONSTRAINT "\w+", ADD PRIMARY KEY \([^)]*\)', ended.err)
+    if ended.code != 0:
+        check(sql, f"{variant}: the SQL that helps is said: {ended.err[-1500:]}")
+        db.sql(sql.group(0))
+        Sluice.run(document, "--until-end").expect(0)
+    return columns_of(db, f"public.{table}")
+
+
+DDL = ("id", "a2", "g", "b_new", "c", "e", "f", "h", "i", "j", "k2")
+BOTH = ("schema", "options")
+DDL_EXPECTED = (
+    (BOTH, ("ddl_m",), ("a2", "b_new"), lambda is_, should: is_ is None, "renamed: no event says so, and what none repeats stays under the old name"),
+    (BOTH, ("ddl_m",), ("c", "e"), lambda is_, should: should.startswith(is_) and not should[len(is_):].strip("0"), "the same, with fewer zeros"),
+    (BOTH, ("ddl_m",), ("f",), lambda is_, should: (is_, should) == ("f3", "0"), "MODIFY of a text to INT gives no event for the rows that are there"),
+    (("schema",), ("ddl_m",), ("h", "i", "j"), lambda is_, should: should is None, "a NULL is sent as the default"),
+    (BOTH, ("ddl_m",), ("j",), lambda is_, should: (is_, should) == ("dflt''q", "dflt'q"), "the first event says the default so, with two quotes"),
+)
+
+
+@test
+def ddl_of_mariadb_is_followed():
+    """Columns added with defaults, dropped, renamed, moved and widened, and another key; with schemas, and with types of the source."""
+    for variant in BOTH:
+        with unpacked("mariadb") as folder, Database() as db:
+            types = replay_into_nothing(db, folder, variant, "ddl_m")
+            length = {"b": "character varying(10)", "b_new": "character varying(50)", "j": "character varying(20)", "c": "numeric",
+                      "e": "timestamp(3) without time zone"} if variant == "options" else {
+                          "b": "text", "b_new": "text", "j": "text", "c": "numeric(10,4)", "e": "timestamp without time zone"}
+            check_equal(types, {"id": "integer", "a": "bigint", "a2": "bigint", "d": "text", "f": "text", "g": "integer",
+                                "h": "timestamp(3) without time zone", "i": "numeric(8,3)", "k2": "integer", **length}, variant)
+            in_oracle = ["a2", "id", *(name for name in DDL if name not in ("a2", "id"))]
+            wanted = oracle(db, folder, "ddl_m", dict.fromkeys(in_oracle, "text"))
+            check_explained(DDL_EXPECTED, variant, ["ddl_m"],
+                            differences("ddl_m", in_oracle, ["id"], texts_of(db, "ddl_m", in_oracle), wanted))
+
+
+@test
+def a_table_of_mariadb_that_was_made_again_goes_on():
+    """Dropped, and made again with a larger key, without a column and with another: what the old one held stays."""
+    with unpacked("mariadb") as folder, Database() as db:
+        types = replay_into_nothing(db, folder, "schema", "late_t")
+        check_equal(types, {"id": "bigint", "v": "text", "e": "text", "w": "text"})
+        check_equal(db.rows("SELECT id, v, e, w FROM late_t ORDER BY id"), [(1, "2", "y", "w1"), (2, "b", "y", None), (3, "c", "z", None)])
 
 
 for each_name in ALL:
