@@ -98,6 +98,22 @@ void ChangeDecoder::State::drop_added() {
   }
 }
 
+// Of an event of schema changes, whatever columns there are; nothing: it is none.
+std::optional<ChangeDecoder::State::Step> ChangeDecoder::State::structure(const Form& form,
+                                                                          const Message& message) {
+  const bool may_be = form.schema.empty()
+                          ? form.found[Form::kOp].type == json::Type::kAbsent &&
+                                form.found[Form::kSource].type == json::Type::kObject
+                          : form.structure;
+  if (!may_be || message.value.find("\"tableChanges\"") == std::string_view::npos) {
+    return std::nullopt;
+  }
+  auto changes = message::table_changes(take_apart(message.value).payload);
+  if (!changes) return std::nullopt;
+  table_changes = std::move(*changes);
+  return table_changes.empty() ? Step::kChange : Step::kStructure;
+}
+
 // Of a target that is not there yet: what is to be its key.
 void ChangeDecoder::State::ask_for_key(const Message& message) {
   other_key.clear();
@@ -197,6 +213,7 @@ ChangeDecoder::State::Step ChangeDecoder::State::decode(const Message& message, 
     if (expected != nullptr && !is_of_canal(expected->origin)) return Step::kOtherTable;
     return canal_change(change, problem);
   }
+  if (const auto step = structure(*form, message)) return *step;
   if (form->service || is_signal(*form)) return Step::kChange;
   const bool nothing = form->envelope && text_of(form->found[Form::kOp]) == "m";
   if (expected != nullptr && !nothing && !is_of(*form, *expected)) return Step::kOtherTable;
@@ -222,6 +239,7 @@ ChangeDecoder::State::Step ChangeDecoder::State::locate(const Message& message, 
     return nothing || is_of_canal({}) ? Step::kChange : Step::kOtherTable;
   }
   if (form == nullptr) return Step::kProblem;
+  if (const auto step = structure(*form, message)) return *step;
   if (form->service || is_signal(*form)) return Step::kChange;
   take_origin(*form);
   says_deletes = form->envelope || form->found[Form::kDeleted].type != json::Type::kAbsent;
@@ -447,7 +465,7 @@ ChangeDecoder::Outcome ChangeDecoder::decode(const Message& message, Headers& he
   Step step = state_->decode(message, headers, change, problem, expected);
   // Each time at least one more spelling of a column is known: so this ends.
   while (step == Step::kAgain) step = state_->decode(message, headers, change, problem, expected);
-  static_assert(static_cast<int>(Step::kOtherTable) == static_cast<int>(Outcome::kOtherTable));
+  static_assert(static_cast<int>(Step::kStructure) == static_cast<int>(Outcome::kStructure));
   return static_cast<Outcome>(step);
 }
 
@@ -459,6 +477,7 @@ ChangeDecoder::Outcome ChangeDecoder::locate(const Message& message, bool& null,
 const Origin& ChangeDecoder::origin() const { return state_->origin; }
 bool ChangeDecoder::says_deletes() const { return state_->says_deletes; }
 bool ChangeDecoder::was_null() const { return state_->was_null; }
+std::span<const TableChange> ChangeDecoder::table_changes() const { return state_->table_changes; }
 
 void ChangeDecoder::accept_schema() { state_->shown->accepted = true; }
 const Type& ChangeDecoder::asked() const { return state_->asked; }

@@ -116,6 +116,8 @@ struct Change {
   std::array<Value, kEventMetas> metadata = {};  // kAbsent: not said, or not wanted
 };
 
+struct TableChange;  // message/table_change.h
+
 // Of a tombstone that is a delete, where tables are told by what messages say of them.
 Problem nameless_tombstone();
 
@@ -145,6 +147,7 @@ class ChangeDecoder {
     kNewFields,   // without schema: fields that no column takes: asked()
     kOtherKey,    // the message's key is not the target's: key_fields()
     kOtherTable,  // the message is of another table than expected: origin()
+    kStructure,   // it holds no row, but says what tables are like: table_changes()
   };
   // nullptr: changes of any table are meant.
   Outcome decode(const Message& message, Headers& headers, Change& change, Problem& problem,
@@ -153,8 +156,8 @@ class ChangeDecoder {
   // has several. Not after kProblem, kNewSchema and kNewFields: decode it again.
   bool more() const;
   Outcome next(Change& change, Problem& problem);
-  // Whatever the target: kOtherTable, or kChange if it holds no row, or kProblem. `null`: it is a
-  // tombstone, in one of its forms.
+  // Whatever the target: kOtherTable, kStructure, kChange if it holds no row, kProblem. `null`: it
+  // is a tombstone, in one of its forms.
   Outcome locate(const Message& message, bool& null, Problem& problem);
   // After kOtherTable; with ChangeConfig::origin.
   const Origin& origin() const;
@@ -162,6 +165,8 @@ class ChangeDecoder {
   // envelopes, or by flat rows with __deleted. Then a tombstone adds nothing.
   bool says_deletes() const;
   bool was_null() const;  // the message that was decoded last
+  // After kStructure: one or more. Valid until the next decode.
+  std::span<const TableChange> table_changes() const;
 
   // A struct. After kNewSchema: all fields of a row. After kNewFields: those that no column takes
   // and that are not null, with types guessed from what they hold. Valid until the next decode.

@@ -18,6 +18,7 @@
 #include "message/change.h"
 #include "message/column_name.h"
 #include "message/slot.h"
+#include "message/table_change.h"
 
 namespace sluice::message {
 
@@ -62,6 +63,7 @@ struct Binding {
 struct Form {
   bool envelope = false;
   bool service = false;      // it holds no rows
+  bool structure = false;    // but says what tables are like
   bool accepted = false;     // else its rows are kNewSchema
   std::string schema;        // its bytes; empty: bare
   std::optional<Type> type;  // of the payload
@@ -114,13 +116,15 @@ inline bool is_of_mysql(const Type& envelope) {
          name.starts_with("io.debezium.connector.mariadb.");
 }
 
+inline bool is_structure(const Type& type) {
+  return type.name.starts_with("io.debezium.connector.") &&
+         type.name.ends_with("SchemaChangeValue");
+}
 // What connectors write beside rows: heartbeats, transactions, changes of schemas.
 inline bool is_service(const Type& type) {
   constexpr std::string_view kNames[] = {"io.debezium.connector.common.Heartbeat",
                                          "io.debezium.connector.common.TransactionMetadataValue"};
-  return std::ranges::find(kNames, type.name) != std::end(kNames) ||
-         (type.name.starts_with("io.debezium.connector.") &&
-          type.name.ends_with("SchemaChangeValue"));
+  return std::ranges::find(kNames, type.name) != std::end(kNames) || is_structure(type);
 }
 // Without schema: by the names of their fields.
 inline bool is_service_by_names(const Type& fields) {
@@ -350,6 +354,7 @@ struct ChangeDecoder::State {
     const int after = root.find("after");
     const int before = root.find("before");
     form->service = is_service(root);
+    form->structure = is_structure(root);
     form->envelope = root.find("op") >= 0 && (after >= 0 || before >= 0);
     form->paths = meta_paths();
     if (!form->envelope) {
@@ -473,6 +478,7 @@ struct ChangeDecoder::State {
     kNewFields,
     kOtherKey,
     kOtherTable,
+    kStructure,
     kAgain,
     kNothing,
   };
@@ -493,6 +499,7 @@ struct ChangeDecoder::State {
              Problem& problem);
   Step new_fields(const Message& message, Form& form);
   Step new_schema(const Message& message, Form& form);
+  std::optional<Step> structure(const Form& form, const Message& message);
   void ask_for_key(const Message& message);
   void drop_added();
   bool read(Form& form, std::string_view payload, Problem& problem);
@@ -553,6 +560,7 @@ struct ChangeDecoder::State {
   bool says_deletes = false;
   bool was_null = false;
   bool other_table = false;  // is_of_unread() has found
+  std::vector<TableChange> table_changes;
 };
 
 }  // namespace sluice::message

@@ -81,7 +81,8 @@ struct Type {
   std::string name;            // io.debezium.time.Date; empty: none
   std::string allowed;         // enums and sets: the labels with commas, as they are on the wire
   SourceType source;
-  std::string default_json;  // JSON text; empty: none
+  std::string default_json;                 // JSON text; empty: none
+  std::optional<std::string> default_text;  // instead: as PostgreSQL reads it
   // Array: the element. Map: key and value. Struct: of the fields, in their order.
   std::vector<Type> parts;
   std::vector<std::string> names;  // struct: of the fields

@@ -123,6 +123,7 @@ class Lane {
     std::chrono::steady_clock::time_point waits_since;
     std::chrono::steady_clock::time_point waits_until;      // nothing is taken
     std::chrono::steady_clock::time_point impatient_until;  // such rows are not waited for
+    std::int64_t guesses_at = -1;  // a message whose types another partition may say
   };
   struct Side {
     sink::Batch batch;
@@ -172,6 +173,7 @@ class Lane {
   void refuse_table(Error error);
   void let_wait(sink::Batch& batch);
   bool wait_for_others();
+  bool wait_for_structure(const sink::Stop& stop);
   bool others_passed(const ledger::Key& key, std::int64_t timestamp_ms) const;
   std::size_t partitions_of_task() const;
   void retry_later(const Error& error, FailureClass failure, Phase phase);

@@ -1,6 +1,8 @@
-// The part of Lane for rows that a foreign key or a unique constraint refuses, and that another
-// partition may mend: what they refer to, or who gives their value free, may be behind in there;
-// and for a TRUNCATE, behind which nothing older than it is to come.
+// The part of Lane for messages that another partition may mend. Rows that a foreign key or a
+// unique constraint refuses: what they refer to, or who gives their value free, may be behind in
+// there. A TRUNCATE, behind which nothing older than it is to come. And rows without schema for
+// which a table or a column is missing: an event of schema changes may be behind in there, or
+// another lane has met it.
 #include <algorithm>
 
 #include "base/log.h"
@@ -18,6 +20,9 @@ namespace {
 constexpr seconds kLeastPatience{1};
 constexpr seconds kMostPatience{10};
 constexpr milliseconds kWaitPeriod{20};
+// In vain, the task ends: so it is not in a hurry.
+constexpr seconds kLeastStructurePatience{3};
+constexpr milliseconds kStructurePeriod{200};
 // When it was in vain, the partition's next such rows are bad at once for a while: a stream of them
 // is not to crawl.
 constexpr seconds kImpatience{60};
@@ -97,6 +102,38 @@ bool Lane::wait_for_others() {
     state.waits_until = now + kWaitPeriod;
   }
   return any;
+}
+
+// After the batch was applied, which ends in front of such a message: whether it is tried again, by
+// the table as it will be then.
+bool Lane::wait_for_structure(const sink::Stop& stop) {
+  if (!stop.guess || stop.demand || partitions_of_task() <= 1) return false;
+  const auto& ranges = in_flight_->batch.partitions;
+  const auto range = std::ranges::find_if(ranges, [](const auto& each) { return each.cut >= 0; });
+  if (range == ranges.end()) return false;
+  const auto found = partitions_.find(range->key);
+  if (found == partitions_.end()) return false;
+  PartitionState& state = found->second;
+  const auto now = steady_clock::now();
+  if (state.guesses_at != range->cut) {
+    state.guesses_at = range->cut;
+    state.waits_since = now;
+    state.last_try = false;
+    log::info("a message waits for an event of schema changes",
+              {{"task", config_.task->name},
+               {"topic", range->key.topic},
+               {"partition", range->key.partition},
+               {"offset", range->cut},
+               {"table", builder_->plan(stop.table).target}});
+  }
+  const auto waited = now - state.waits_since;
+  if (waited >= kMostPatience || (state.last_try && waited > kLeastStructurePatience)) return false;
+  state.last_try = others_passed(range->key, range->last_timestamp_ms);
+  state.waits_until = now + kStructurePeriod;
+  stale_.assign(1, stop.table);
+  drop_batches();
+  seek_to_ledger();
+  return true;
 }
 
 }  // namespace sluice::pipeline

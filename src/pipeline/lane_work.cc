@@ -373,7 +373,7 @@ void Lane::applied() {
   } else if (wait_for_others()) {
     drop_batches();
     seek_to_ledger();
-  } else if (in_flight_->batch.stop) {
+  } else if (in_flight_->batch.stop && !wait_for_structure(*in_flight_->batch.stop)) {
     stop_at(std::move(*in_flight_->batch.stop));
   }
   in_flight_->clear();
@@ -513,6 +513,7 @@ void Lane::finish_plan(Result<postgres::TableInfo> result) {
   } else if (auto apart = apart_from_ledger(*result, config_.task->target.ledger_schema); !apart) {
     return refuse_table(apart.error());
   }
+  const bool same = !is_new && result->signature == builder_->plan(reading_).table.signature;
   if (auto compiled = compile(reading_, std::move(*result)); !compiled) {
     return is_new ? refuse_table(compiled.error()) : end_failed(compiled.error());
   }
@@ -531,6 +532,7 @@ void Lane::finish_plan(Result<postgres::TableInfo> result) {
   builder_->rebuild(in_flight_->batch, in_flight_->records);
   builder_->rebuild(filling_->batch, filling_->records);
   go_on_behind_cuts();
+  if (same) return;
   log::info("the table was altered: compiled anew",
             {{"task", config_.task->name}, {"table", builder_->plan(reading_).target}});
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <limits>
+#include <memory>
 #include <set>
 #include <tuple>
 
@@ -53,6 +54,14 @@ class Previewing {
         count_, count_, std::numeric_limits<std::int64_t>::max(),
         [&](const ledger::Key& key, kafka::Record record) { take(key, std::move(record)); }, stop_);
     if (!read) return fail(read.error());
+    if (builder_ && builder_->learned()) {
+      for (const auto& held : held_) {
+        PreviewedMessage& shown = preview_.messages[held->number];
+        shown.error.reset();
+        builder_->rebuild(held->batch, held->records);
+        show(shown, held->batch);
+      }
+    }
     if (target_.connection) target_.connection->close();  // nothing of it stays
     if (builder_) preview_.ddl = builder_->demanded_sql();
     std::sort(preview_.messages.begin(), preview_.messages.end(), [](const auto& a, const auto& b) {
@@ -129,28 +138,25 @@ class Previewing {
   }
 
   void become(PreviewedMessage& shown, kafka::Record record) {
-    sink::Batch batch;
-    RecordList records(batch);
+    auto held = std::make_unique<Held>();
+    held->number = preview_.messages.size();
+    sink::Batch& batch = held->batch;
     builder_->begin(batch);
     const std::uint16_t partition = batch.partition_index(shown.key, shown.offset);
-    records.push(std::move(record));
+    held->records.push(std::move(record));
     const auto added =
-        add_record(db(), source_.task, target_.zone, *builder_, batch, records, partition);
+        add_record(db(), source_.task, target_.zone, *builder_, batch, held->records, partition);
     if (!added) return refuse(shown, added.error());
-    switch (*added) {
-      case sink::BatchBuilder::Added::kNothing:
-      case sink::BatchBuilder::Added::kStop:
-      case sink::BatchBuilder::Added::kNewTable:
-        shown.becomes = Becomes::kNothing;
-        return;
-      case sink::BatchBuilder::Added::kFailure:
-        shown.becomes = Becomes::kFailure;
-        shown.error = std::move(batch.failures.front().error);
-        return;
-      case sink::BatchBuilder::Added::kRow:
-        break;
-    }
+    show(shown, batch);
+    const bool may_change = shown.error && shown.error->code == "schema_change";
+    if (may_change) held_.push_back(std::move(held));
+  }
+
+  void show(PreviewedMessage& shown, const sink::Batch& batch) {
+    shown.becomes = Becomes::kNothing;
+    if (!batch.failures.empty()) return refuse(shown, batch.failures.front().error);
     const std::size_t number = batch.record_tables.front();
+    if (number == sink::Batch::kNoTable || batch.tables[number].rows.empty()) return;
     const sink::TableRows& rows = batch.tables[number];
     const sink::Row& row = rows.rows.front();
     if (source_.task.has_many_tables()) shown.table = rows.plan->table.qualified();
@@ -245,6 +251,13 @@ class Previewing {
     return taken->front();
   }
 
+  // A message whose types nobody has said yet.
+  struct Held {
+    std::size_t number = 0;  // of Preview::messages
+    sink::Batch batch;
+    RecordList records{batch};
+  };
+
   const TaskSource& source_;
   const std::int64_t count_;
   const bool from_start_;
@@ -252,6 +265,7 @@ class Previewing {
   TargetLook target_;
   std::optional<sink::BatchBuilder> builder_;
   std::set<std::size_t> made_;  // tables of table_for()
+  std::vector<std::unique_ptr<Held>> held_;
   Preview preview_;
 };
 

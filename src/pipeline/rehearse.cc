@@ -91,6 +91,7 @@ class Rehearsing {
       if (!read) return fail(read.error());
       if (no_table_) return fail(*no_table_);
       if (*read == 0) break;
+      if (builder_->learned()) builder_->rebuild(piece.batch, piece.records);
       const auto began = steady_clock::now();
       auto written = writer.drive(writer.write_apart(piece.batch, piece.records));
       report_.seconds += duration<double>(steady_clock::now() - began).count();

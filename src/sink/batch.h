@@ -112,6 +112,8 @@ struct Stop {
   std::uint16_t table = 0;  // index into Batch::tables
   // What the task lets the table be given; without it, the task ends by `error`.
   std::optional<Demand> demand;
+  // The message alone leaves types to be guessed: another one may say them.
+  bool guess = false;
 };
 
 // The rows of one table in a batch, in the order of their records.

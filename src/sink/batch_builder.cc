@@ -12,7 +12,8 @@ constexpr std::size_t kMostTables = 10'000;
 
 }  // namespace
 
-BatchBuilder::BatchBuilder(const task::Task& task, Options options) : options_(options) {
+BatchBuilder::BatchBuilder(const task::Task& task, Options options)
+    : options_(options), source_(task.source) {
   message::ChangeConfig config;
   config.format = static_cast<message::Format>(task.sync.format);
   config.origin = true;
@@ -159,7 +160,7 @@ BatchBuilder::Added BatchBuilder::add_record(Batch& batch, Records& records, std
     if (read && !builder.decoder().was_null()) note(builder.decoder(), *seen);
     if (outcome == RowBuilder::Outcome::kOtherTable) {
       batch.record_tables[index] = Batch::kNoTable;
-      way = find(records.at(index), message::Origin(builder.decoder().origin()), *seen);
+      way = find(records.at(index).topic, message::Origin(builder.decoder().origin()), *seen);
       // Now it is what is expected: this ends.
       if (way == Route::kTable) return add_record(batch, records, index, needs_text);
     } else if (outcome == RowBuilder::Outcome::kProblem) {
@@ -167,8 +168,12 @@ BatchBuilder::Added BatchBuilder::add_record(Batch& batch, Records& records, std
     } else if (outcome == RowBuilder::Outcome::kStop) {
       stop_ = builder.take_stop();
       stop_.table = number;
+    } else if (outcome == RowBuilder::Outcome::kStructure) {
+      batch.record_tables[index] = Batch::kNoTable;
+      way = ask_tables(builder.decoder().table_changes());
     }
   }
+  if (way == Route::kStructure) way = ask_tables(locator_->table_changes());
   if (way == Route::kNewTable) return Added::kNewTable;
   if (way == Route::kProblem) outcome = RowBuilder::Outcome::kProblem;
   if (way == Route::kStop) outcome = RowBuilder::Outcome::kStop;
@@ -176,6 +181,7 @@ BatchBuilder::Added BatchBuilder::add_record(Batch& batch, Records& records, std
     case RowBuilder::Outcome::kOk:
       return Added::kRow;
     case RowBuilder::Outcome::kOtherTable:
+    case RowBuilder::Outcome::kStructure:
     case RowBuilder::Outcome::kAgain:
     case RowBuilder::Outcome::kIgnored:
       ++range.ignored;
@@ -212,7 +218,7 @@ BatchBuilder::Route BatchBuilder::route(const message::Message& message, Seen*& 
   bool null = message.value_null;
   auto located = message::ChangeDecoder::Outcome::kChange;
   if (!null) located = locator_->locate(message, null, problem_);
-  if (null && !rules_->by_source()) return find(message, {}, *seen);
+  if (null && !rules_->by_source()) return find(message.topic, {}, *seen);
   if (null) {
     // It follows an envelope's delete, which was applied; of a flat row it is the delete.
     const bool is_delete =
@@ -223,9 +229,34 @@ BatchBuilder::Route BatchBuilder::route(const message::Message& message, Seen*& 
     return Route::kProblem;
   }
   if (located == message::ChangeDecoder::Outcome::kProblem) return Route::kProblem;
+  if (located == message::ChangeDecoder::Outcome::kStructure) return Route::kStructure;
   if (located != message::ChangeDecoder::Outcome::kOtherTable) return Route::kNothing;
   note(*locator_, *seen);
-  return find(message, message::Origin(locator_->origin()), *seen);
+  return find(message.topic, message::Origin(locator_->origin()), *seen);
+}
+
+// What an event of schema changes says of tables whose rows the task reads: it can be of all tables
+// of a server, and the topics that Debezium writes them to say which are meant.
+BatchBuilder::Route BatchBuilder::ask_tables(std::span<const message::TableChange> changes) {
+  for (const auto& change : changes) {
+    if (!source_.reads(change.topic)) continue;
+    std::size_t number = 0;
+    if (rules_) {
+      Seen seen;
+      const Route way = find(change.topic, change.origin, seen);
+      if (way == Route::kNothing) continue;
+      if (way != Route::kTable) return way;
+      number = seen.table;
+    }
+    learned_ = true;
+    Table& table = *tables_[number];
+    const RowBuilder::Outcome outcome = table.builder.ask(table.plan, change);
+    if (outcome != RowBuilder::Outcome::kStop) continue;
+    stop_ = table.builder.take_stop();
+    stop_.table = static_cast<std::uint16_t>(number);
+    return Route::kStop;
+  }
+  return Route::kNothing;
 }
 
 void BatchBuilder::note(const message::ChangeDecoder& decoder, Seen& seen) const {
@@ -235,10 +266,10 @@ void BatchBuilder::note(const message::ChangeDecoder& decoder, Seen& seen) const
       decoder.says_deletes() && !options_.letters ? Tombstones::kNothing : Tombstones::kProblem;
 }
 
-BatchBuilder::Route BatchBuilder::find(const message::Message& message,
-                                       const message::Origin& origin, Seen& seen) {
+BatchBuilder::Route BatchBuilder::find(std::string_view topic, const message::Origin& origin,
+                                       Seen& seen) {
   seen.table = Batch::kNoTable;
-  auto made = rules_->table_of({message.topic, origin.db, origin.schema, origin.table});
+  auto made = rules_->table_of({topic, origin.db, origin.schema, origin.table});
   if (!made || tables_.size() >= kMostTables) {
     stop_ = {};
     stop_.error = made ? fail(Domain::kMessage, "no_source_table",

@@ -7,12 +7,15 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "base/result.h"
 #include "message/change.h"
+#include "message/table_change.h"
 #include "postgres/catalog.h"
 #include "sink/batch.h"
 #include "sink/plan.h"
@@ -68,6 +71,9 @@ class BatchBuilder {
 
   // With OnDemand::kNote: of all tables.
   std::vector<std::string> demanded_sql() const;
+  // The same: whether an event of schema changes came since it was asked last. Messages before it,
+  // which had no types, may be more than failures when they are encoded anew.
+  bool learned() { return std::exchange(learned_, false); }
 
  private:
   struct Table {
@@ -80,7 +86,14 @@ class BatchBuilder {
     bool known = false;                     // there was one
     std::uint16_t table = Batch::kNoTable;  // or it is left out
   };
-  enum class Route : std::uint8_t { kTable, kNothing, kNewTable, kProblem, kStop };
+  enum class Route : std::uint8_t {
+    kTable,
+    kNothing,
+    kNewTable,
+    kProblem,
+    kStop,
+    kStructure,  // of locator_
+  };
 
   BatchBuilder(const task::Task& task, Options options);
   Form first_form(const Plan& plan) const;
@@ -88,10 +101,12 @@ class BatchBuilder {
   Added add_record(Batch& batch, Records& records, std::uint32_t index, bool& needs_text);
   void encode_all(Batch& batch, Records& records);
   Route route(const message::Message& message, Seen*& seen);
-  Route find(const message::Message& message, const message::Origin& origin, Seen& seen);
+  Route ask_tables(std::span<const message::TableChange> changes);
+  Route find(std::string_view topic, const message::Origin& origin, Seen& seen);
   void note(const message::ChangeDecoder& decoder, Seen& seen) const;
 
   Options options_;
+  task::Source source_;
   std::vector<std::unique_ptr<Table>> tables_;
   std::vector<postgres::TableName> names_;  // of tables_, and the one that is wanted
   message::Problem problem_;
@@ -105,6 +120,7 @@ class BatchBuilder {
   const std::string* last_topic_ = nullptr;
   Seen* last_seen_ = nullptr;
   bool only_flat_ = false;
+  bool learned_ = false;
 };
 
 }  // namespace sluice::sink

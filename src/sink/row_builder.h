@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,7 @@ class RowBuilder {
     kStop,        // take_stop(): what the table must be given first, or why the task ends
     kAgain,       // within the builder: the message is to be decoded anew
     kOtherTable,  // it is of another table of the source: decoder().origin()
+    kStructure,   // it says what tables are like: decoder().table_changes(), for ask()
   };
   // Where a record comes from: the partition's place in the batch, and whether its topic has more.
   struct Place {
@@ -46,6 +48,8 @@ class RowBuilder {
   // whose messages are meant; nullptr: of any.
   Outcome add(TableRows& rows, const Plan& plan, Records& records, std::uint32_t record,
               Place place, const message::Expected* expected);
+  // What an event of schema changes says of the table: kOk, kIgnored or kStop.
+  Outcome ask(const Plan& plan, const message::TableChange& change);
   message::Problem& problem() { return problem_; }
   Stop take_stop() { return std::move(stop_); }
   const message::ChangeDecoder& decoder() const { return *change_decoder_; }  // of a mirror
@@ -75,6 +79,7 @@ class RowBuilder {
   Outcome take_truncate(const Plan& plan, Row& row);
   Outcome tombstone_without_position(const Plan& plan);
   Outcome other_key(const Plan& plan);
+  Demand demand_of(const Plan& plan, message::Type row, std::span<const std::string> key) const;
   Outcome meet(const Plan& plan, Demand demand);
   bool mention(const std::vector<Alteration>& all);
 
@@ -94,8 +99,10 @@ class RowBuilder {
   bool updates_ = false;            // of the row: it can be there, and keep values
   bool ends_snapshot_ = false;      // the row does, and what it has not brought is to be swept
   bool seen_value_ = false;         // of any message: one that is no tombstone
+  bool is_whole_ = false;           // of the row: it is new, and has all fields that the source has
   std::optional<Demand> demand_;    // of the row that is being built
   std::vector<std::string> demanded_sql_;  // noted or logged
+  std::vector<std::string> told_;  // with kNote: fields whose types an event of schema changes says
 };
 
 }  // namespace sluice::sink

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "message/table_change.h"
 #include "postgres/connection.h"
 #include "postgres/encode.h"
 #include "sink/column_type.h"
@@ -80,6 +81,14 @@ Error asks_for_more(const Plan& plan, const std::vector<Alteration>& all) {
                                   : "Run",
                           to_sql(all), plan.table.oid == 0 ? "." : ", or warn to go on without."))
       .value();
+}
+
+void leave_out(message::Type& row, const std::vector<std::string>& names) {
+  for (std::size_t i = row.names.size(); i-- > 0;) {
+    if (std::ranges::find(names, row.names[i]) == names.end()) continue;
+    row.names.erase(row.names.begin() + static_cast<std::ptrdiff_t>(i));
+    row.parts.erase(row.parts.begin() + static_cast<std::ptrdiff_t>(i));
+  }
 }
 
 // A decimal as text, in a message whose schema knows texts only (decimal.handling.mode string).
@@ -162,18 +171,10 @@ RowBuilder::Outcome RowBuilder::build_change(TableRows& rows, const Plan& plan, 
     if (decoded == ChangeDecoder::Outcome::kProblem) return Outcome::kProblem;
     if (decoded == ChangeDecoder::Outcome::kOtherKey) return other_key(plan);
     if (decoded == ChangeDecoder::Outcome::kOtherTable) return Outcome::kOtherTable;
-    Demand demand;
-    demand.row = change_decoder_->asked();
-    demand.key = plan.named_key;
-    if (demand.key.empty() && !plan.history) {
-      const auto names = change_decoder_->key_fields();
-      demand.key.assign(names.begin(), names.end());
-    }
+    if (decoded == ChangeDecoder::Outcome::kStructure) return Outcome::kStructure;
+    Demand demand = demand_of(plan, change_decoder_->asked(), change_decoder_->key_fields());
     demand.guessed = decoded == ChangeDecoder::Outcome::kNewFields;
     demand.whole = !demand.guessed;
-    demand.own_columns = plan.own_columns;
-    demand.beside = plan.beside;
-    demand.history = plan.history;
     const Outcome met = meet(plan, std::move(demand));
     if (met != Outcome::kOk) return met;
     if (decoded == ChangeDecoder::Outcome::kNewSchema) {
@@ -301,6 +302,12 @@ bool RowBuilder::take_values(const Plan& plan, const Change::Row& from, std::siz
         states_[i] = Shape::kPresent;
         resolved_[i] = Value::of(Kind::kNull, 0);
       }
+      // The source has no such column any more, and nobody has said so.
+      if (is_whole_ && column.required && !unsent &&
+          plan.schema_changes != task::SchemaChanges::kWarn) {
+        demand_.emplace().null_in = column.name;
+        return null_in(column, problem_);
+      }
       continue;
     }
     if (value.kind == Kind::kNull) {
@@ -346,6 +353,7 @@ RowBuilder::Outcome RowBuilder::encode_change(TableRows& rows, const Plan& plan,
   const std::size_t of_rows = plan.change.columns.size();
   unsent_ = false;
   is_write_ = change.kind == Change::Kind::kWrite;
+  is_whole_ = false;
   updates_ = plan.key_columns > 0 || row.operation == Operation::kUpdateEqual;
   if (!change.before.values.empty()) {
     if (!take_values(plan, change.before, of_rows, false)) return Outcome::kProblem;
@@ -400,6 +408,7 @@ RowBuilder::Outcome RowBuilder::encode_change(TableRows& rows, const Plan& plan,
   bool only_existing = false;
   bool must_exist = false;
   if (change.kind == Change::Kind::kWrite) {
+    is_whole_ = change.op == 'c' || change.op == 'r';
     if (!take_values(plan, change.row, of_rows, change.partial)) return Outcome::kProblem;
     only_existing =
         plan.on_missing_row != task::OnMissingRow::kInsert && change.op == 'u' && unsent_;
@@ -490,6 +499,26 @@ void RowBuilder::take_beside(const Plan& plan, const Change& change) {
   }
 }
 
+Demand RowBuilder::demand_of(const Plan& plan, message::Type row,
+                             std::span<const std::string> key) const {
+  Demand demand;
+  demand.row = std::move(row);
+  demand.key = plan.named_key;
+  if (demand.key.empty() && !plan.history) demand.key.assign(key.begin(), key.end());
+  demand.own_columns = plan.own_columns;
+  demand.beside = plan.beside;
+  demand.history = plan.history;
+  return demand;
+}
+
+// Such events have no order against rows: so what they do not name is not taken for gone.
+RowBuilder::Outcome RowBuilder::ask(const Plan& plan, const message::TableChange& change) {
+  if (on_demand_ == OnDemand::kNote) told_ = change.row.names;
+  Demand demand = demand_of(plan, change.row, change.key);
+  demand.told = true;
+  return meet(plan, std::move(demand));
+}
+
 // Logs or notes what was not before; whether there was any.
 bool RowBuilder::mention(const std::vector<Alteration>& all) {
   bool any = false;
@@ -503,6 +532,10 @@ bool RowBuilder::mention(const std::vector<Alteration>& all) {
 
 // kOk: the table has what is asked for, or the message goes on without.
 RowBuilder::Outcome RowBuilder::meet(const Plan& plan, Demand demand) {
+  if (demand.guessed && !told_.empty()) {
+    if (plan.table.oid == 0) return Outcome::kIgnored;
+    leave_out(demand.row, told_);
+  }
   const auto all = alterations(plan.table, demand, kNewestServer);
   if (all.empty()) return Outcome::kOk;
   const Chosen chosen = choose(plan.schema_changes, all);
@@ -521,6 +554,7 @@ RowBuilder::Outcome RowBuilder::meet(const Plan& plan, Demand demand) {
   }
   stop_ = {};
   stop_.error = asks_for_more(plan, all);
+  stop_.guess = demand.guessed;
   if (chosen.enough) stop_.demand = std::move(demand);
   return Outcome::kStop;
 }

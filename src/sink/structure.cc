@@ -199,6 +199,7 @@ std::optional<Widening> widens_for_any(const postgres::Type& column, int whole_d
 // The default of a field as an SQL literal without its type; nothing if it has none, or none that
 // can be said.
 std::optional<std::string> default_literal(const Type& type) {
+  if (type.default_text) return postgres::Connection::literal(*type.default_text);
   if (type.default_json.empty()) return std::nullopt;
   boost::system::error_code failed;
   const auto json = boost::json::parse(type.default_json, failed);
@@ -329,7 +330,14 @@ class Altering {
   }
 
   void widen(const ColumnInfo& column, const Type& field) {
-    if (const auto widening = widens(column.type, field)) alter_type(column, *widening);
+    if (const auto widening = widens(column.type, field)) {
+      alter_type(column, *widening);
+    } else if (demand_.told && column.type.oid == oid::kTimestamp && column.type.typmod >= 0 &&
+               column.type.typmod <= 3 && field.meaning == Meaning::kTimestamp &&
+               field.power == 0) {
+      // Without schema its digits decide whether numbers are milliseconds or microseconds.
+      alter_type(column, {"timestamp", false});
+    }
   }
 
   void alter_type(const ColumnInfo& column, const Widening& widening) {

@@ -24,9 +24,11 @@ namespace sluice::sink {
 
 // What one message asks for.
 struct Demand {
-  message::Type row;                // a struct of fields, by their names
-  bool whole = false;               // they are all fields of a row, as its schema has them
-  bool guessed = false;             // their types are a guess from what one message holds
+  message::Type row;     // a struct of fields, by their names
+  bool whole = false;    // they are all fields of a row, as its schema has them
+  bool guessed = false;  // their types are a guess from what one message holds
+  // An event of schema changes says them: rows may come without, and are read by the columns.
+  bool told = false;
   std::vector<std::string> key;     // for a table that is to be made; empty: it gets none
   std::vector<std::string> beside;  // columns that are not the row's
   // Of a table that is to be made: those, as SQL with a comma in front; and

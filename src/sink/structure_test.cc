@@ -253,5 +253,22 @@ TEST(Structure, SeesWhatDoesNotFit) {
   EXPECT_FALSE(is(column("x", oid::kTimestamp, 3), Value::of(Kind::kTimestamp, 1'001'000)));
 }
 
+// Without schema, a column's digits decide whether numbers are milliseconds or microseconds.
+TEST(Structure, DigitsOfATimestampFollowWhoSaysThem) {
+  const auto millis = table({column("at", oid::kTimestamp, 3)});
+  Demand asked = demand({{"at", R"({"type":"int64","name":"io.debezium.time.MicroTimestamp"})"}});
+  EXPECT_EQ(sql(millis, asked), "");
+  asked.told = true;
+  EXPECT_EQ(sql(millis, asked), R"(ALTER TABLE "s"."t" ALTER COLUMN "at" TYPE timestamp;)");
+  EXPECT_EQ(sql(table({column("at", oid::kTimestamp, 6)}), asked), "");
+}
+
+TEST(Structure, ADefaultCanBeSaidAsText) {
+  Demand asked = demand({{"n", R"({"type":"int32"})"}});
+  asked.row.parts.front().default_text = "7";
+  EXPECT_EQ(sql(table({column("id", oid::kInt4)}), asked),
+            R"(ALTER TABLE "s"."t" ADD COLUMN "n" integer NOT NULL DEFAULT '7';)");
+}
+
 }  // namespace
 }  // namespace sluice::sink

@@ -87,13 +87,6 @@ void Parser::read_topics() {
   refuse_duplicates("source.topics", topics);
 }
 
-bool Parser::is_subscribed(const std::string& topic) const {
-  return std::any_of(task_.source.topics.begin(), task_.source.topics.end(), [&](const auto& each) {
-    return each == topic ||
-           (each.starts_with('^') && RE2::PartialMatch(topic, RE2(each, RE2::Quiet)));
-  });
-}
-
 void Parser::read_start() {
   constexpr std::string_view kPath = "source.start";
   const Node* node = valid_.at(kPath);
@@ -154,7 +147,7 @@ void Parser::read_start_offsets(const Node& node) {
       const std::string path = join_path(kPath, topic);
       if (partitions.kind != Node::Kind::kMap || partitions.members.empty()) {
         valid_.refuse(path, Validator::found_text(path, partitions), "{PARTITION: OFFSET}");
-      } else if (valid_.at("source.topics") != nullptr && !is_subscribed(topic)) {
+      } else if (valid_.at("source.topics") != nullptr && !task_.source.reads(topic)) {
         valid_.refuse(path, "a topic that source.topics does not name", "topics of source.topics");
       } else {
         read_partitions(partitions, path, topic, start);
@@ -230,6 +223,13 @@ bool Sync::keeps_position() const {
   return only_if_newer || std::ranges::any_of(metadata, [](const auto& item) {
            return item.second == EventMeta::kLsn || item.second == EventMeta::kPosition;
          });
+}
+
+bool Source::reads(std::string_view topic) const {
+  return std::any_of(topics.begin(), topics.end(), [&](const std::string& each) {
+    return each == topic ||
+           (each.starts_with('^') && RE2::PartialMatch(topic, RE2(each, RE2::Quiet)));
+  });
 }
 
 bool Task::has_many_tables() const { return TableRules::is_template(target.table); }

@@ -75,7 +75,6 @@ class Parser {
   void read_start_offsets(const Node& node);
   bool read_partitions(const Node& node, std::string_view path, const std::string& topic,
                        StartOffsets& start);
-  bool is_subscribed(const std::string& topic) const;
   void read_target();
   void read_sync();
   void read_mirror();

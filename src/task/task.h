@@ -90,6 +90,8 @@ struct Source {
   Start start;
   std::optional<std::string> group;
   OnGap on_gap = OnGap::kStop;
+
+  bool reads(std::string_view topic) const;  // it is one of `topics`
 };
 
 struct Target {
