@@ -163,7 +163,7 @@ _document("out-of-bounds", ["tuning.lanes", "65", "64"], tuning={"lanes": 65})
 _document("unknown-choice", ["sync.write", "insrt", "insert"], sync__write="insrt")
 _document("name-with-spaces", ["name", "letter"], name="my task")
 _document("no-topics", ["source.topics"], source__topics=[])
-_document("not-in-this-version", ["tuning.max_bytes_per_second", "version"], tuning__max_bytes_per_second="1 MB")
+_document("not-in-this-version", ["rules", "version"], rules=[{"parse": "json"}])
 _document("two-columns-from-one-name", ["sync.columns[1].column", '"a"'],
           sync__columns=[{"field": "x", "column": "a"}, {"field": "y", "column": "a"}])
 _document("primary-key-not-in-columns", ["sync.primary_key", "id"],
