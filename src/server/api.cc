@@ -156,13 +156,11 @@ std::string Call::parameter(std::string_view name, std::string otherwise) const 
   return found == query.end() ? std::move(otherwise) : found->second;
 }
 
-namespace {
 tl::unexpected<Problem> refuse_parameter(std::string_view name, std::string message) {
   Problem problem{"invalid", fmt::format("?{}: {}", name, message)};
   problem.fields.push_back({fmt::format("?{}", name), std::move(message)});
   return refuse(std::move(problem));
 }
-}  // namespace
 
 Answer<std::int64_t> Call::number(std::string_view name, std::int64_t min, std::int64_t max,
                                   std::int64_t otherwise) const {
@@ -326,8 +324,8 @@ Response Api::handle(const Request& request) {
       response.stream_every = reply->stream_every;
       if (response.stream) {
         response.content_type = "text/event-stream";
-      } else if (reply->body.is_string()) {  // a text of its own kind: /metrics
-        response.content_type = "text/plain; version=0.0.4; charset=utf-8";
+      } else if (!reply->content_type.empty()) {
+        response.content_type = std::move(reply->content_type);
         response.body = std::string(reply->body.get_string());
       } else if (!reply->body.is_null()) {
         response.body = boost::json::serialize(reply->body);
@@ -451,11 +449,12 @@ Answer<Reply> Api::perform_once(Call& call, const std::string& key) {
       if (name == "ETag") etag = value;
       if (name == "Location") location = value;
     }
+    auto kept = reply->body;
+    if (!call.operation.secret.empty()) kept.as_object()[call.operation.secret] = nullptr;
     transaction.run(
         "UPDATE idempotency SET status = $3, answer = $4, etag = $5, location = $6 WHERE"
         " account_id = $1 AND key = $2",
-        {account, key, std::to_string(reply->status),
-         call.operation.keeps_secret ? "null" : boost::json::serialize(reply->body), etag,
+        {account, key, std::to_string(reply->status), boost::json::serialize(kept), etag,
          location});
     return true;
   });

@@ -56,9 +56,13 @@ struct Call {
   Answer<std::optional<std::int64_t>> if_match() const;
 };
 
+// "invalid", with the query parameter as its field.
+tl::unexpected<Problem> refuse_parameter(std::string_view name, std::string message);
+
 struct Reply {
   unsigned status = 200;
   boost::json::value body = nullptr;  // null with status 204: no body
+  std::string content_type = {};      // other than JSON: `body` is a text
   std::vector<std::pair<std::string, std::string>> headers = {};
   std::function<std::optional<std::string>()> stream = {};  // text/event-stream
   std::chrono::milliseconds stream_every{500};
@@ -77,9 +81,9 @@ struct Operation {
   Role role;              // the least that may call it; kNobody: without log-in
   bool takes_body = false;
   bool body_optional = false;
-  bool creates = false;         // an Idempotency-Key is honoured
-  bool keeps_secret = false;    // its answer is shown once, never stored
-  std::string_view query = {};  // parameters it knows, joined by blanks
+  bool creates = false;          // an Idempotency-Key is honoured
+  std::string_view secret = {};  // the member of its answer that is shown once, never stored
+  std::string_view query = {};   // parameters it knows, joined by blanks
   Answer<Reply> (*perform)(Call&) = nullptr;
 };
 
@@ -90,6 +94,9 @@ std::span<const Operation> task_operations();
 std::span<const Operation> event_operations();
 std::span<const Operation> system_operations();
 std::vector<const Operation*> all_operations();
+
+// api/openapi.yaml, as it was when this was built (src/CMakeLists.txt).
+std::string openapi_text();
 
 class Api {
  public:

@@ -26,12 +26,6 @@ std::optional<std::int64_t> id_of(std::string_view text) {
   return good ? std::optional(id) : std::nullopt;
 }
 
-tl::unexpected<Problem> refuse_choice(std::string_view name, std::string_view choices) {
-  Problem problem{"invalid", fmt::format("?{}: takes one of {}", name, choices)};
-  problem.fields.push_back({fmt::format("?{}", name), fmt::format("takes one of {}", choices)});
-  return refuse(std::move(problem));
-}
-
 bool is_event_type(std::string_view type) {
   const auto kinds = control::event_kinds();
   return std::any_of(kinds.begin(), kinds.end(),
@@ -80,18 +74,18 @@ Answer<EventFilter> filter_of(const Call& call) {
   EventFilter filter;
   filter.type = call.parameter("type");
   if (!filter.type.empty() && !is_event_type(filter.type)) {
-    return refuse_choice("type", "the types that GET /api/v1/event-types lists");
+    return refuse_parameter("type", "takes one of the types that GET /api/v1/event-types lists");
   }
   filter.severity = call.parameter("severity");
   if (!filter.severity.empty() && filter.severity != "info" && filter.severity != "warning" &&
       filter.severity != "error") {
-    return refuse_choice("severity", "info, warning, error");
+    return refuse_parameter("severity", "takes one of info, warning, error");
   }
   filter.subject_kind = call.parameter("kind");
   if (!filter.subject_kind.empty() && filter.subject_kind != "task" &&
       filter.subject_kind != "connection" && filter.subject_kind != "account" &&
       filter.subject_kind != "server") {
-    return refuse_choice("kind", "task, connection, account, server");
+    return refuse_parameter("kind", "takes one of task, connection, account, server");
   }
   filter.subject_id = call.parameter("subject");
   filter.search = call.parameter("search");

@@ -1,4 +1,4 @@
-// What watches the server itself: /healthz, /readyz, /metrics, /api/v1/system.
+// What watches the server itself: /healthz, /readyz, /metrics, /api/v1/system; what describes it.
 #include <boost/json/value_from.hpp>
 
 #include "server/api.h"
@@ -22,7 +22,8 @@ Answer<Reply> metrics(Call& call) {
   for (auto& running : call.control.tasks.running()) {
     tasks.emplace_back(std::move(running.name), std::move(running.progress));
   }
-  return Reply{200, boost::json::value(metrics_text(tasks))};
+  return Reply{.body = boost::json::value(metrics_text(tasks)),
+               .content_type = "text/plain; version=0.0.4; charset=utf-8"};
 }
 
 Answer<Reply> open_metrics(Call& call) {
@@ -39,6 +40,10 @@ Answer<Reply> system(Call& call) {
       {{"version", SLUICE_VERSION},
        {"allowlist_ranges", boost::json::value_from(settings.allowlist_ranges)},
        {"limits", {{"tasks", settings.most_tasks}, {"connections", settings.most_connections}}}}};
+}
+
+Answer<Reply> description(Call& /*call*/) {
+  return Reply{.body = boost::json::value(openapi_text()), .content_type = "application/yaml"};
 }
 
 constexpr Operation kOperations[] = {
@@ -67,6 +72,11 @@ constexpr Operation kOperations[] = {
      .name = "showSystem",
      .role = Role::kViewer,
      .perform = system},
+    {.method = "GET",
+     .path = "/api/v1/openapi.yaml",
+     .name = "showDescription",
+     .role = Role::kViewer,
+     .perform = description},
 };
 
 }  // namespace

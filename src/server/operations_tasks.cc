@@ -24,13 +24,15 @@ Answer<Reply> list_tasks(Call& call) {
   if (!page) return tl::unexpected(page.error());
   const std::string state = call.parameter("state");
   if (!state.empty() && !control::task_state_of(state)) {
-    Problem problem{"invalid", "?state: is no state of a task"};
-    problem.fields.push_back({"?state", "is no state of a task; docs/reference/states.md"});
-    return control::refuse(std::move(problem));
+    return refuse_parameter("state", "is no state of a task; docs/reference/states.md");
   }
-  auto list =
-      call.control.tasks.list(*page, {state, call.parameter("source"), call.parameter("target"),
-                                      call.parameter("type"), call.parameter("tag")});
+  const std::string type = call.parameter("type");
+  if (!type.empty() && !control::is_connection_type(type)) {
+    return refuse_parameter("type", "is no type of a connection; docs/reference/connections.md");
+  }
+  auto list = call.control.tasks.list(
+      *page,
+      {state, call.parameter("source"), call.parameter("target"), type, call.parameter("tag")});
   if (!list) return tl::unexpected(list.error());
   return Reply{200, std::move(*list)};
 }
