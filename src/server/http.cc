@@ -115,13 +115,17 @@ class Session : public std::enable_shared_from_this<Session<Stream>> {
   void read() {
     parser_.emplace();
     parser_->header_limit(static_cast<std::uint32_t>(shared_.options.header_bytes));
-    parser_->body_limit(shared_.options.body_bytes);
+    // Where bodies are not taken at all, one that comes is not read (see dispatch), but answered.
+    if (shared_.options.body_bytes > 0) {
+      parser_->body_limit(shared_.options.body_bytes);
+    } else {
+      parser_->body_limit(boost::none);
+    }
     beast::get_lowest_layer(stream_).expires_after(shared_.options.read_time);
     http::async_read_header(
         stream_, buffer_, *parser_,
         [self = this->shared_from_this()](beast::error_code error, std::size_t /*bytes*/) {
           if (error) return self->unreadable(error);
-          // Where bodies are not taken at all, one that comes is not read either.
           if (self->shared_.options.body_bytes == 0) return self->dispatch();
           self->read_body();
         });
