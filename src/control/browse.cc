@@ -207,11 +207,6 @@ boost::json::object json_of(const postgres::TableInfo& table) {
 }
 
 Answer<boost::json::object> show_table(postgres::Connection& session, const Look& look) {
-  if (look.name.empty()) {
-    Problem problem{"invalid", "?name: is required"};
-    problem.fields.push_back({"?name", "is required"});
-    return refuse(std::move(problem));
-  }
   auto table = session.drive(postgres::read_table(session, {look.schema, look.name}));
   if (table) return json_of(*table);
   const bool absent = table.error().code == "42P01" || table.error().code == "3F000";
@@ -224,6 +219,11 @@ Answer<boost::json::object> browse_postgres(const OpenConnection& open, const Lo
   if (listing == nullptr && look.what != "table") {
     return refuse("not_found", fmt::format("a {} connection has no {}", open.type, look.what),
                   "It has databases, schemas and tables.");
+  }
+  if (look.what == "table" && look.name.empty()) {
+    Problem problem{"invalid", "?name: is required"};
+    problem.fields.push_back({"?name", "is required"});
+    return refuse(std::move(problem));
   }
   postgres::Connection session;
   const auto opened = open_session(session, open, look.database, kBrowseTime);

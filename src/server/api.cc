@@ -295,9 +295,7 @@ Response Api::handle(const Request& request) {
     found = operation;
     values = std::move(these);
   }
-  if (request.path.size() + request.query.size() > kMaxTarget) {
-    response = answer({"uri_too_long", ""});
-  } else if (const auto seconds = limiter_.refuse(request.address)) {
+  if (const auto seconds = limiter_.refuse(request.address)) {
     Problem problem{"too_many_requests", ""};
     problem.more["retry_after"] = *seconds;
     response = answer(problem);
@@ -306,6 +304,8 @@ Response Api::handle(const Request& request) {
   } else if (found == nullptr) {
     response = answer({"method_not_allowed", fmt::format("there are {}", allowed)});
     response.headers.emplace_back("Allow", allowed);
+  } else if (request.path.size() + request.query.size() > kMaxTarget) {
+    response = answer({"uri_too_long", ""});
   } else {
     Call call{.control = control_, .request = request, .operation = *found};
     call.language = language;

@@ -18,6 +18,7 @@ import time
 from typing import Any, Dict, Iterator, Optional
 from urllib.parse import urlsplit
 
+import described
 from kit import Database, Failure, Topic, check, check_equal, eventually, root
 
 __all__ = ["Answer", "Served", "kafka_connection", "postgres_connection"]
@@ -139,7 +140,8 @@ class Served:
 
     def request(self, method: str, path: str, body: Any = None, headers: Optional[Dict[str, str]] = None,
                 timeout_s: float = 90) -> Answer:
-        """body: bytes as they are, anything else as JSON. headers: instead of the token's."""
+        """body: bytes as they are, anything else as JSON. headers: instead of the token's. Every answer must be one that
+        api/openapi.yaml describes."""
         sent = dict(self.headers if headers is None else headers)
         data = body if isinstance(body, (bytes, type(None))) else json.dumps(body).encode()
         if data is not None:
@@ -148,8 +150,10 @@ class Served:
         try:
             connection.request(method, path, data, sent)
             response = connection.getresponse()
-            return Answer(response.status, {name.lower(): value for name, value in response.getheaders()},
-                          response.read(), f"{method} {path}")
+            answer = Answer(response.status, {name.lower(): value for name, value in response.getheaders()},
+                            response.read(), f"{method} {path}")
+            described.check_answer(method, path, answer.status, answer.headers, answer.body)
+            return answer
         finally:
             connection.close()
 
@@ -177,6 +181,7 @@ class Served:
             response = connection.getresponse()
             check_equal(response.status, 200, f"{method} {path}")
             check_equal(response.getheader("content-type"), "text/event-stream", path)
+            described.check_answer(method, path, 200, {"content-type": "text/event-stream"}, b"")
             message: Dict[str, str] = {}
             for raw in response:
                 line = raw.decode().rstrip("\n")
