@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <boost/json/serialize.hpp>
+#include <cmath>
 #include <set>
 
 #include "task/parse.h"
@@ -69,6 +70,39 @@ std::string conninfo_value(std::string_view text) {
   return quoted + '\'';
 }
 
+// What the control database would not take, or not give back as it was: U+0000, and numbers beyond
+// what a double holds exactly, which is what Boost.JSON makes of those beyond 64 bits.
+void find_unkept(const boost::json::value& value, const std::string& path,
+                 std::vector<Error>& errors) {
+  constexpr double kExact = 9007199254740992.0;  // 2^53
+  const auto wrong = [&](std::string_view what, std::string remedy) {
+    errors.push_back(
+        fail(Domain::kDocument, path, fmt::format("{}: {}", path, what), std::move(remedy))
+            .value());
+  };
+  const auto has_nul = [](std::string_view text) {
+    return text.find('\0') != std::string_view::npos;
+  };
+  if (const auto* text = value.if_string(); text != nullptr && has_nul(*text)) {
+    wrong("has U+0000, which a server cannot keep", "Leave it out.");
+  } else if (const auto* number = value.if_double();
+             number != nullptr && !(std::abs(*number) < kExact)) {
+    wrong("is a number that cannot be kept exactly", "Write it as a text.");
+  } else if (const auto* list = value.if_array(); list != nullptr) {
+    for (std::size_t i = 0; i < list->size(); ++i) {
+      find_unkept((*list)[i], task::join_path(path, i), errors);
+    }
+  } else if (const auto* map = value.if_object(); map != nullptr) {
+    for (const auto& member : *map) {
+      if (has_nul(member.key())) {
+        wrong("has a name with U+0000", "Leave it out.");
+      } else {
+        find_unkept(member.value(), task::join_path(path, member.key()), errors);
+      }
+    }
+  }
+}
+
 void compare(const std::string& path, const boost::json::value* before,
              const boost::json::value* after, boost::json::array& out) {
   if (before != nullptr && after != nullptr && *before == *after) return;
@@ -122,12 +156,13 @@ Answer<TaskDocument> read_document(const boost::json::object& json) {
     target.put("postgres", "host=connection");
   }
   auto parsed = task::parse(boost::json::value(rest));
-  if (!parsed) {
-    errors.insert(errors.end(), parsed.error().begin(), parsed.error().end());
+  if (parsed) {
+    find_unkept(json, "", errors);
   } else {
-    document.task = std::move(*parsed);
+    errors.insert(errors.end(), parsed.error().begin(), parsed.error().end());
   }
   if (!errors.empty()) return refuse_document(errors);
+  document.task = std::move(*parsed);
   return document;
 }
 

@@ -307,6 +307,10 @@ def stale_versions_and_taken_names_are_refused_as_described():
         served.post("/api/v1/tasks", {"document": {"name": "x", "source": {"connection": "away", "topics": ["t"]},
                                                    "target": {"connection": "warehouse", "table": "t"}}}) \
             .expect(422, "invalid_document")
+        for text in ('"a\\u0000b"', "1e400", "123456789012345678901234567890"):  # what a database would not keep
+            column = {"field": "id", "column": "id", "on_absent": "default", "default": "HERE"}
+            body = json.dumps({"document": shop.task(name="x", sync={"columns": [column]})["document"]})
+            served.post("/api/v1/tasks", body.replace('"HERE"', text).encode()).expect(422, "invalid_document")
         broken = served.post("/api/v1/connections", {**shop.connection("postgresql"), "name": "broken",
                                                      "secrets": {"password": "wrong"}}).expect(201).json["id"]
         eventually(lambda: served.get(f"/api/v1/connections/{broken}").json["status"] == "failed", "its check fails")
