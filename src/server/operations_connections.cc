@@ -14,11 +14,11 @@ Answer<Reply> list_connections(Call& call) {
   auto page = call.page({"name", "type", "created_at"});
   if (!page) return tl::unexpected(page.error());
   const auto type = call.parameter("type"), status = call.parameter("status");
-  if (!type.empty() && !control::is_connection_type(type)) {
+  if (call.query.contains("type") && !control::is_connection_type(type)) {
     return refuse_parameter("type", "is no type of a connection; docs/reference/connections.md");
   }
-  if (!status.empty() && status != "unchecked" && status != "checking" && status != "ready" &&
-      status != "failed") {
+  if (call.query.contains("status") && status != "unchecked" && status != "checking" &&
+      status != "ready" && status != "failed") {
     return refuse_parameter("status", "takes one of unchecked, checking, ready, failed");
   }
   auto listed = call.control.connections.list(*page, {.type = type, .status = status});

@@ -73,16 +73,16 @@ Reply list_reply(boost::json::array rows, int limit, std::int64_t total) {
 Answer<EventFilter> filter_of(const Call& call) {
   EventFilter filter;
   filter.type = call.parameter("type");
-  if (!filter.type.empty() && !is_event_type(filter.type)) {
+  if (call.query.contains("type") && !is_event_type(filter.type)) {
     return refuse_parameter("type", "takes one of the types that GET /api/v1/event-types lists");
   }
   filter.severity = call.parameter("severity");
-  if (!filter.severity.empty() && filter.severity != "info" && filter.severity != "warning" &&
-      filter.severity != "error") {
+  if (call.query.contains("severity") && filter.severity != "info" &&
+      filter.severity != "warning" && filter.severity != "error") {
     return refuse_parameter("severity", "takes one of info, warning, error");
   }
   filter.subject_kind = call.parameter("kind");
-  if (!filter.subject_kind.empty() && filter.subject_kind != "task" &&
+  if (call.query.contains("kind") && filter.subject_kind != "task" &&
       filter.subject_kind != "connection" && filter.subject_kind != "account" &&
       filter.subject_kind != "server") {
     return refuse_parameter("kind", "takes one of task, connection, account, server");

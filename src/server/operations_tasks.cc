@@ -23,11 +23,11 @@ Answer<Reply> list_tasks(Call& call) {
   auto page = call.page({"name", "created_at", "state"});
   if (!page) return tl::unexpected(page.error());
   const std::string state = call.parameter("state");
-  if (!state.empty() && !control::task_state_of(state)) {
+  if (call.query.contains("state") && !control::task_state_of(state)) {
     return refuse_parameter("state", "is no state of a task; docs/reference/states.md");
   }
   const std::string type = call.parameter("type");
-  if (!type.empty() && !control::is_connection_type(type)) {
+  if (call.query.contains("type") && !control::is_connection_type(type)) {
     return refuse_parameter("type", "is no type of a connection; docs/reference/connections.md");
   }
   auto list = call.control.tasks.list(

@@ -1,7 +1,8 @@
 """Every operation of api/openapi.yaml, called by schemathesis with what fits the description and with what does not: no
 answer is a fault of the server (5xx) or of another form than described, and nothing that the description refuses is taken.
 
-SLUICE_SCHEMATHESIS_EXAMPLES: so many calls of each operation by chance (10 unless said), for longer runs by hand."""
+The seed is the same each time, so that nobody's change fails by chance. For longer runs by hand:
+SLUICE_SCHEMATHESIS_EXAMPLES, so many calls of each operation by chance (5 unless said), and SLUICE_SCHEMATHESIS_SEED."""
 
 import json
 import os
@@ -11,7 +12,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "kit"))
-from kit import Database, Failure, Topic, check_equal, eventually, main, root, seed, test
+from kit import Database, Failure, Topic, check_equal, eventually, main, root, test
 from served import Served, kafka_connection, postgres_connection
 
 CHECKS = ("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_headers_conformance",
@@ -40,7 +41,8 @@ def configuration(ids) -> str:
     """What is given by hand: ids of things that are there, so that calls come further than 404."""
     lines = ['[checks]',
              # 413, 414 and 431: what is too long by its schema may be too long for the server, too.
-             'negative_data_rejection.expected-statuses = ["400", "401", "403", "404", "405", "409", "413", "414", "415", "422", "431"]']
+             "negative_data_rejection.expected-statuses = "
+             "['400', '401', '403', '404', '405', '409', '413', '414', '415', '422', '431']"]
     for operation in ELSEWHERE:
         lines += ["[[operations]]", f'include-operation-id = "{operation}"',
                   'checks.not_a_server_error.expected-statuses = ["2xx", "3xx", "4xx", "502", "503"]']
@@ -74,7 +76,8 @@ def schemathesis_finds_nothing():
         done = subprocess.run(
             [tool, "--config-file", config, "run", root / "api/openapi.yaml", "--url", f"http://127.0.0.1:{served.port}",
              "-H", f"Authorization: {served.headers['Authorization']}", "--checks", ",".join(CHECKS),
-             "--max-examples", os.environ.get("SLUICE_SCHEMATHESIS_EXAMPLES", "10"), "--seed", str(seed()),
+             "--max-examples", os.environ.get("SLUICE_SCHEMATHESIS_EXAMPLES", "5"),
+             "--seed", os.environ.get("SLUICE_SCHEMATHESIS_SEED", "1"),
              "--generation-database", "none", "--no-shrink", "--continue-on-failure", "--no-color", "--warnings", "off",
              *left_out],
             cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=1800, check=False)
