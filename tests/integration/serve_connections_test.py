@@ -220,8 +220,8 @@ def bad_input():
         refused({**kafka, "secrets": {"password": "x"}}, "secrets.password")
         served.post(CONNECTIONS, b"{").expect(400, "bad_json")
         check_equal(served.get(CONNECTIONS).json["total"], 0)
-        for path in ("?type=", "?limit=0", "?sort=no", "?no=1", "?cursor=00"):
-            served.get(CONNECTIONS + path).expect(*{"?type=": (200,), "?cursor=00": (400, "bad_cursor")}.get(
+        for path in ("?type=", "?type=mysql", "?status=", "?limit=0", "?sort=no", "?no=1", "?cursor=00"):
+            served.get(CONNECTIONS + path).expect(*{"?cursor=00": (400, "bad_cursor")}.get(
                 path, (422, "invalid")))
         served.post(f"{CONNECTIONS}/conn-none/check").expect(404, "not_found")
         served.patch(f"{CONNECTIONS}/conn-none", {}).expect(404, "not_found")
