@@ -26,7 +26,8 @@ sluice_allow(pipeline base json task kafka postgres ledger message sink compare)
 sluice_allow(control base json task kafka postgres ledger message sink pipeline)
 sluice_allow(server base json task kafka postgres ledger message sink pipeline control)
 sluice_allow(connect base task kafka)
-sluice_allow(cli base json task kafka postgres ledger message sink compare pipeline control server connect)
+sluice_allow(client base)
+sluice_allow(cli base json task kafka postgres ledger message sink compare pipeline control server connect client)
 
 # sluice_precompile(TARGET FIRST [HEADERS...])   FIRST of its kind (libraries, tests) precompiles HEADERS, the others of the
 #     kind use what it made.

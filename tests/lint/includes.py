@@ -12,6 +12,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]')
 
 # Third-party headers that one module hides from all others: which module, and what the headers look like.
 HIDDEN = {
+    "client": re.compile(r"^curl/"),
     "kafka": re.compile(r"^(librdkafka/|rdkafka)"),
     "mariadb": re.compile(r"^(mysql\.h|mysql/|mariadb/mysql)"),
     "postgres": re.compile(r"^(libpq-fe\.h|libpq/|postgresql/|postgres_ext\.h|pg_config)"),
