@@ -167,6 +167,18 @@ Errors refused_by_clients(const task::Task& task, std::string_view name) {
 
 }  // namespace
 
+tl::expected<Node, Errors> load_document(const std::string& path) {
+  auto text = read_small_file(path, kMaxDocumentBytes, Readers::kAnyone);
+  if (!text) return tl::unexpected(Errors{text.error()});
+  if (auto good = check_text(*text, path); !good) return tl::unexpected(Errors{good.error()});
+  auto document = parse_yaml(*text, path);
+  if (!document) return tl::unexpected(Errors{document.error()});
+  Errors errors;
+  expand_all(*document, "", errors);
+  if (errors.empty()) return std::move(*document);
+  return tl::unexpected(in_file_order(std::move(errors), *document, path));
+}
+
 tl::expected<LoadedTask, Errors> load_text(std::string_view text, std::string_view name) {
   if (auto good = check_text(text, name); !good) return tl::unexpected(Errors{good.error()});
   auto document = parse_yaml(text, name);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "task/node.h"
 #include "task/task.h"
 
 namespace sluice::cli {
@@ -34,5 +35,8 @@ tl::expected<LoadedTask, std::vector<Error>> load(const std::string& path);
 // The same for a text; `name` stands in errors where the file's name would.
 tl::expected<LoadedTask, std::vector<Error>> load_text(std::string_view text,
                                                        std::string_view name);
+
+// A file of YAML with its placeholders replaced, and not judged any further: what goes to a server.
+tl::expected<task::Node, std::vector<Error>> load_document(const std::string& path);
 
 }  // namespace sluice::cli
