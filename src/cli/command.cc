@@ -10,6 +10,7 @@
 #include "cli/command_serve.h"
 #include "cli/completion.h"
 #include "cli/options.h"
+#include "cli/remote.h"
 #include "cli/show.h"
 #include "kafka/consumer.h"
 #include "pipeline/preview.h"
@@ -40,6 +41,9 @@ Examples
   sluice verify orders.yaml --against URI   does the table equal its source, row by row?
   sluice dead-letters list orders.yaml   what was set aside, by cause
   sluice import sink.properties          a task document from a JDBC sink of Kafka Connect
+  sluice serve                           connections, tasks and people behind one API
+  sluice login                           then: connection, task, event, account, token, audit
+  sluice task apply orders.yaml --wait   a task of the server, made or edited
 
 Exit codes: 0 done; 1 failed; 2 the document or the command line is wrong. `sluice run --help` has
 more, and the help of each command says what its own mean.)";
@@ -289,6 +293,13 @@ int execute(int argc, char** argv) {
                   "make the account admin, or give it a new password; print that once, and end");
   serve->footer(kServeFooter);
 
+  Remote remote;
+  add_login_commands(app, remote);
+  add_connection_commands(app, remote);
+  add_task_commands(app, remote);
+  add_event_commands(app, remote);
+  add_account_commands(app, remote);
+
   std::string shell;
   auto* completion =
       app.add_subcommand("completion", "print what completes sluice's command line in a shell");
@@ -322,6 +333,7 @@ int execute(int argc, char** argv) {
   if (import_sink->parsed()) return import_command(import_options);
   if (serve->parsed()) return serve_command(serve_options);
   if (config_show->parsed()) return config_show_command(serve_options);
+  if (remote.chosen) return remote.chosen();
   if (completion->parsed()) {
     print(completion_script(app, shell));
     return 0;
@@ -329,8 +341,8 @@ int execute(int argc, char** argv) {
   if (version->parsed()) return version_command();
   std::fputs(
       "error: a command is missing: run, check, preview, rehearse, verify, dead-letters, import, "
-      "serve, "
-      "config, completion or version\n  -> sluice --help says what is possible\n",
+      "serve, config, login, logout, connection, task, event, audit, account, token, completion or "
+      "version\n  -> sluice --help says what is possible\n",
       stderr);
   return kDocumentWrong;
 }

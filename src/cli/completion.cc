@@ -44,7 +44,7 @@ void collect(const CLI::App& app, const std::string& path, std::vector<Command>&
       }
     } else if (auto choices = choices_of(*option); !choices.empty()) {
       command.choices = std::move(choices);
-    } else {
+    } else if (option->get_name(true) == "FILE") {
       command.takes_file = true;
     }
   }
