@@ -36,6 +36,8 @@ def bash_completes_commands_options_and_files():
     check("run" in completed("sluice ") and "import" in completed("sluice "), "all commands")
     check_equal(completed("sluice dead-letters re"), ["replay"])
     check_equal(completed("sluice run --unt"), ["--until-end"])
+    check_equal(completed("sluice task pa"), ["pause"])
+    check_equal(completed("sluice connection browse --sch"), ["--schema"])
     check_equal(completed("sluice dead-letters purge --al"), ["--all"])
     check_equal(completed("sluice completion z"), ["zsh"])
     check_equal(completed("sluice rehearse --until"), [""])
@@ -43,6 +45,8 @@ def bash_completes_commands_options_and_files():
         pathlib.Path(folder, "or ders.yaml").touch()
         check_equal(completed("sluice run or", folder), ["or ders.yaml"])
         check_equal(completed("sluice import x --output or", folder), ["or ders.yaml"])
+        check_equal(completed("sluice task create or", folder), ["or ders.yaml"])
+        check_equal(completed("sluice task show or", folder), [""])
 
 
 @test
