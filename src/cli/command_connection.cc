@@ -400,8 +400,15 @@ void print_browsed(const boost::json::object& thing) {
 
 int browse(Session& session, const Browse& options) {
   Query query;
+  std::string schema = options.schema, name = options.name;
+  if (const auto point = name.find('.');
+      options.what == "table" && schema.empty() && point != std::string::npos) {
+    schema = name.substr(0, point);
+    name.erase(0, point + 1);
+  }
+  if (options.what == "table" && schema.empty()) schema = "public";
   if (!options.database.empty()) query.emplace_back("database", options.database);
-  if (!options.schema.empty()) query.emplace_back("schema", options.schema);
+  if (!schema.empty()) query.emplace_back("schema", schema);
   if (options.fresh) query.emplace_back("fresh", "true");
   for (const auto& [what, columns] : browsed_lists()) {
     if (what != options.what) continue;
@@ -416,7 +423,7 @@ int browse(Session& session, const Browse& options) {
   }
   std::string rest = "/" + options.what;
   if (options.what == "table") {
-    query.emplace_back("name", options.name);
+    query.emplace_back("name", name);
   } else {
     rest += fmt::format("s/{}", client::encoded(options.name));
   }
@@ -508,9 +515,9 @@ void add_connection_commands(CLI::App& app, Remote& remote) {
       ->required()
       ->check(CLI::IsMember(
           {"databases", "schemas", "tables", "table", "topics", "topic", "groups", "group"}));
-  look->add_option("THING", looked->name, "the table, topic or group");
+  look->add_option("THING", looked->name, "the table (SCHEMA.NAME), topic or group");
   look->add_option("--database", looked->database, "another database than the connection's");
-  look->add_option("--schema", looked->schema, "of tables");
+  look->add_option("--schema", looked->schema, "of tables; public for a table without one");
   look->add_flag("--fresh", looked->fresh, "do not take what was read seconds ago");
   add_list_options(*look, looked->list, true, "");
 }

@@ -1,7 +1,10 @@
 #include "cli/table.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <boost/json/serialize.hpp>
+#include <cmath>
 #include <cstdint>
 #include <numeric>
 
@@ -76,6 +79,9 @@ std::string cell(const boost::json::value& value, std::string_view path) {
   if (at == nullptr || at->is_null()) return "-";
   if (at->is_string()) return at->get_string().empty() ? "-" : one_line(at->get_string());
   if (at->is_bool()) return at->get_bool() ? "yes" : "no";
+  if (const auto* number = at->if_double()) {
+    return fmt::format("{:.{}f}", *number, std::abs(*number) < 100 ? 2 : 0);
+  }
   return one_line(boost::json::serialize(*at));
 }
 

@@ -43,8 +43,8 @@ TEST(Table, NoLineIsLongerThanItMay) {
 }
 
 TEST(Table, CellsFollowPaths) {
-  const auto value =
-      boost::json::parse(R"({"a":{"b":"x\u001b[31m\ny"},"n":null,"t":true,"i":7,"e":"","l":[1]})");
+  const auto value = boost::json::parse(
+      R"({"a":{"b":"x\u001b[31m\ny"},"n":null,"t":true,"i":7,"e":"","l":[1],"d":6.1521,"r":12345.6})");
   EXPECT_EQ(cell(value, "a.b"), "x.[31m.y");
   EXPECT_EQ(cell(value, "a.c"), "-");
   EXPECT_EQ(cell(value, "i.c"), "-");
@@ -53,6 +53,8 @@ TEST(Table, CellsFollowPaths) {
   EXPECT_EQ(cell(value, "t"), "yes");
   EXPECT_EQ(cell(value, "i"), "7");
   EXPECT_EQ(cell(value, "l"), "[1]");
+  EXPECT_EQ(cell(value, "d"), "6.15");
+  EXPECT_EQ(cell(value, "r"), "12346");
   EXPECT_EQ(one_line("a\xC2\x9B"
                      "b\xC3\xA9\x7F"),
             "a.b\xC3\xA9.");

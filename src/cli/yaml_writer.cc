@@ -60,7 +60,13 @@ void write(const boost::json::value& value, std::size_t depth, bool hangs, std::
     }
     return;
   }
-  out += value.is_string() ? scalar(value.get_string()) : boost::json::serialize(value);
+  if (value.is_string()) {
+    out += scalar(value.get_string());
+  } else if (const auto* number = value.if_double()) {
+    out += fmt::format("{}", *number);  // Boost.JSON writes 1.7E0
+  } else {
+    out += boost::json::serialize(value);
+  }
   out += '\n';
 }
 

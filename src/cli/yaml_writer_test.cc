@@ -18,6 +18,7 @@ TEST(YamlWriter, WritesBlocks) {
       "a:\n  b:\n    - 1\n    - c: x\n      d:\n        - - 2\n  e: []\n  f: {}\ng: \"1\"\n"
       "h: \"\"\n");
   EXPECT_EQ(to_yaml(nullptr), "null\n");
+  EXPECT_EQ(to_yaml(1.75), "1.75\n");
   EXPECT_EQ(to_yaml("public.orders"), "public.orders\n");
 }
 
